@@ -1,0 +1,1 @@
+"""Pure nouns and rules: no input or output, no knowledge of any other room."""

@@ -1,0 +1,59 @@
+"""Identifiers: snowflakes for jobs, sub-jobs and image servers, UUIDs for images, 32 hex digits for identity."""
+
+import secrets
+import threading
+import uuid
+from typing import NewType
+
+from darkroom.domain.times import Clock
+
+JobId = NewType("JobId", str)
+SubJobId = NewType("SubJobId", str)
+ServerId = NewType("ServerId", str)
+ImageId = NewType("ImageId", str)
+ProjectId = NewType("ProjectId", str)
+AccountId = NewType("AccountId", str)
+UserId = NewType("UserId", str)
+
+#: Milliseconds between the Unix epoch and the snowflakes' own (2019-01-29T06:52:32.236Z; contract section 6.2).
+EPOCH_MS = 1_548_744_752_236
+_SEQUENCE_BITS, _WORKER_BITS = 12, 10
+_SHIFT = _SEQUENCE_BITS + _WORKER_BITS
+
+
+class Snowflakes:
+    """Mints decimal ids that sort by the time they were minted: milliseconds, then worker, then sequence."""
+
+    def __init__(self, clock: Clock, worker: int = 0) -> None:
+        if not 0 <= worker < 1 << _WORKER_BITS:
+            raise ValueError(f"worker must be between 0 and {(1 << _WORKER_BITS) - 1}, not {worker}")
+        self._clock, self._worker = clock, worker
+        self._last_ms, self._sequence = 0, 0
+        self._lock = threading.Lock()
+
+    def mint(self) -> str:
+        """Return a new id, greater than every one minted here before, even if the clock has been set back."""
+        with self._lock:
+            now = self._clock() - EPOCH_MS
+            if now > self._last_ms:
+                self._last_ms, self._sequence = now, 0
+            elif self._sequence + 1 < 1 << _SEQUENCE_BITS:
+                self._sequence += 1
+            else:
+                self._last_ms, self._sequence = self._last_ms + 1, 0
+            return str(self._last_ms << _SHIFT | self._worker << _SEQUENCE_BITS | self._sequence)
+
+
+def minted_at(snowflake: str) -> int:
+    """Return when a snowflake was minted, in milliseconds since the Unix epoch."""
+    return (int(snowflake) >> _SHIFT) + EPOCH_MS
+
+
+def new_uuid() -> str:
+    """Return a random UUID in its usual text form."""
+    return str(uuid.uuid4())
+
+
+def new_hex() -> str:
+    """Return 32 random lowercase hexadecimal digits, the form of project, account, user and request ids."""
+    return secrets.token_hex(16)

@@ -1,0 +1,159 @@
+"""What a driver promises: machines that run, disks that can be captured, image files that are kept.
+
+A machine is named by `key`, the id of its image server; a capture by `capture`, the id of its job. Every call may be
+repeated with the same names and then finishes, or confirms, what the first one began: a process may have died at any
+instruction in between. Deleting what does not exist succeeds.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+from darkroom.domain.ids import ImageId, JobId, ServerId
+
+#: Called with what is done and the total, in bytes or in any unit that suits the work; total 0 means not known.
+Progress = Callable[[int, int], None]
+
+
+def no_progress(done: int, total: int) -> None:
+    """A Progress for callers that do not care."""
+
+
+class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What to run: a copy-on-write disk of `disk_bytes` over the image, processors, memory in MiB."""
+
+    name: str
+    image_id: ImageId
+    cpus: int
+    memory_mib: int
+    disk_bytes: int
+
+
+class MachineState(StrEnum):
+    RUNNING = "running"
+    STOPPED = "stopped"
+
+
+class Machine(msgspec.Struct, frozen=True, kw_only=True):
+    """A machine as the driver sees it now. `instance_id` is the driver's own id of it, a UUID."""
+
+    key: ServerId
+    instance_id: str
+    state: MachineState
+    accelerator: str = ""
+
+
+class GuestAccount(msgspec.Struct, frozen=True, kw_only=True):
+    """An administrator's account in the guest: its password and the OpenSSH public key that may log in."""
+
+    name: str
+    password: str
+    public_key: str
+    private_key: str
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a guest takes SSH logins, and the host key (one OpenSSH line) by which to know it."""
+
+    address: str
+    port: int
+    host_key: str
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """A frozen state of a machine's disk. `pause_seconds` is how long the guest's writes stood still for it."""
+
+    pause_seconds: float
+
+
+class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """A stored image file: its size and the size of the disk in it in bytes, its SHA-256 in hexadecimal."""
+
+    size: int
+    virtual_size: int
+    sha256: str
+
+
+class Compute(Protocol):
+    """Runs image-building machines and captures their disks."""
+
+    async def start(self) -> None:
+        """Make ready for use: find machines that run already. Called once, before all else."""
+
+    async def stop(self) -> None:
+        """Let go of everything but the machines, which run on."""
+
+    async def check(self, spec: MachineSpec) -> None:
+        """Raise HostFull, QemuMissing or ImageDamaged if the machine could not be run here. Changes nothing."""
+
+    async def create(self, key: ServerId, spec: MachineSpec) -> Machine:
+        """Make the machine's disk and start it. Raises what `check` raises, and MachineFailed; then leaves nothing."""
+
+    async def await_guest(self, key: ServerId, *, timeout: float) -> None:
+        """Return once the guest answers, at most `timeout` seconds later.
+
+        Raises GuestSilent or MachineFailed, with the last lines of the serial console in its message.
+        """
+
+    async def admit(self, key: ServerId, account: GuestAccount) -> Door:
+        """Make the account in the guest, an administrator who may log in by key and password. Raises AccountFailed."""
+
+    async def try_login(self, key: ServerId, account: GuestAccount, door: Door, *, timeout: float) -> None:
+        """Log in to the guest as the account, by SSH and its key, within `timeout` seconds. Raises LoginFailed."""
+
+    async def find(self, key: ServerId) -> Machine | None:
+        """Return the machine as it is now, or None."""
+
+    async def machines(self) -> list[Machine]:
+        """Return every machine this driver keeps, running or not."""
+
+    async def serial_tail(self, key: ServerId, lines: int) -> list[str]:
+        """Return the last lines the machine wrote to its serial console; none if there is no machine."""
+
+    async def delete(self, key: ServerId) -> None:
+        """End the machine and remove all that belongs to it: process, disks, sockets, ports. Raises DeleteFailed."""
+
+    async def release(self, key: ServerId) -> None:
+        """Shut the machine down and keep its disk, no longer as an image server's. Raises DeleteFailed."""
+
+    async def snapshot(self, key: ServerId, capture: JobId) -> Snapshot:
+        """Freeze the disk as it is now while the machine runs on. Raises SnapshotFailed; leaves nothing then."""
+
+    async def generalise(
+        self, key: ServerId, capture: JobId, accounts: Sequence[str], *, timeout: float, progress: Progress
+    ) -> None:
+        """Take what makes the frozen disk one machine's own out of a throw-away copy of it: ids, keys, accounts, logs.
+
+        The machine itself is not touched. Raises GeneraliseFailed.
+        """
+
+    async def flatten(self, key: ServerId, capture: JobId, image_id: ImageId, *, progress: Progress) -> ImageFacts:
+        """Copy the frozen (and generalised) disk into a stand-alone image, durable once this returns.
+
+        Raises CaptureFailed or HostFull, and leaves no half image then.
+        """
+
+    async def discard(self, key: ServerId, capture: JobId) -> None:
+        """Remove what a capture needed for itself. The machine runs on, and images already made stay."""
+
+
+class ImageStore(Protocol):
+    """Keeps the files of images. An image appears whole or not at all."""
+
+    async def receive(self, image_id: ImageId, chunks: AsyncIterator[bytes]) -> ImageFacts:
+        """Store an uploaded qcow2 or raw disk as qcow2.
+
+        Raises InvalidParameter if it is neither, is damaged, or refers to another file (backing or external data file);
+        HostFull if there is no room. Leaves nothing then.
+        """
+
+    async def facts(self, image_id: ImageId) -> ImageFacts | None:
+        """Return what was recorded of the image when it was stored, or None."""
+
+    def read(self, image_id: ImageId) -> AsyncIterator[bytes]:
+        """Yield the bytes of the stored qcow2 file. Raises ImageDamaged if it is missing."""
+
+    async def remove(self, image_id: ImageId) -> None:
+        """Remove the image's file, whole or half. Machines that run from it are not disturbed."""

@@ -1,0 +1,69 @@
+"""Settings: one frozen object, from `DARKROOM_*` environment variables, then a TOML file, then these defaults."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+def _default_data() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/darkroom")
+    state = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(state).expanduser() / "darkroom"
+
+
+class Settings(BaseSettings):
+    """Every field may be set as `DARKROOM_<FIELD>` or in the TOML file that `DARKROOM_CONFIG` names."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_", frozen=True, extra="forbid")
+
+    data: Path = Field(default_factory=_default_data, description="Folder of all records, machines and images.")
+    host: str = Field("127.0.0.1", description="Address the service listens on.")
+    port: int = Field(8774, ge=0, le=65535, description="Port the service listens on; 0 takes a free one.")
+    driver: Literal["qemu", "simulated"] = Field("qemu", description="What runs the machines.")
+    region: str = Field("local-1", description="Name of the region, and of the first project.", min_length=1)
+
+    kit: Path | None = Field(None, description="Folder of the helper appliance; default: `kit` in the data folder.")
+    accelerator: Literal["auto", "kvm", "tcg"] = Field("auto", description="auto: KVM where a trial guest runs on it.")
+    qemu_user: str = Field("nobody", description="User that QEMU runs as where the service is root.")
+
+    boot_timeout: float = Field(600, gt=0, description="Seconds a guest may take until its agent answers.")
+    login_timeout: float = Field(120, gt=0, description="Seconds a guest may take until it lets the account log in.")
+    generalise_timeout: float = Field(300, gt=0, description="Seconds that generalising a disk may take.")
+    workers: int = Field(4, ge=1, le=256, description="Jobs that this process runs at the same time.")
+    poll_interval: float = Field(0.05, gt=0, le=60, description="Seconds between two looks for new jobs.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON.")
+
+    @property
+    def kit_folder(self) -> Path:
+        return self.kit or self.data / "kit"
+
+    @property
+    def database(self) -> Path:
+        return self.data / "darkroom.db"
+
+    @property
+    def credentials(self) -> Path:
+        """File of the first user's sign-in data, mode 0600."""
+        return self.data / "credentials.json"
+
+    @property
+    def service_file(self) -> Path:
+        """Where a running service says how to reach it."""
+        return self.data / "service.json"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=os.environ.get("DARKROOM_CONFIG"))
+        return init_settings, env_settings, toml
