@@ -33,6 +33,7 @@ class Settings(BaseSettings):
     boot_timeout: float = Field(600, gt=0, description="Seconds a guest may take until its agent answers.")
     login_timeout: float = Field(120, gt=0, description="Seconds a guest may take until it lets the account log in.")
     generalise_timeout: float = Field(300, gt=0, description="Seconds that generalising a disk may take.")
+    simulated_durations: str = Field("", description="Seconds of the simulated driver's steps: `boot=0,flatten=1.5`.")
     workers: int = Field(4, ge=1, le=256, description="Jobs that this process runs at the same time.")
     poll_interval: float = Field(0.05, gt=0, le=60, description="Seconds between two looks for new jobs.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")

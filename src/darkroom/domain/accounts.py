@@ -44,6 +44,25 @@ class AccessKey(msgspec.Struct, frozen=True, kw_only=True):
 ROLES: dict[str, tuple[str, ...]] = {ADMIN_ROLE: ("*",)}
 
 
+class Token(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What a token says. Times in milliseconds; `project_id` is None if it is good for the account, not a project.
+
+    On the wire it is an array: new fields go to the end, with defaults, so that tokens in use stay readable.
+    """
+
+    id: str
+    user_id: UserId
+    user_name: str
+    account_id: AccountId
+    account_name: str
+    project_id: ProjectId | None
+    project_name: str
+    roles: tuple[str, ...]
+    methods: tuple[str, ...]
+    issued_at: int
+    expires_at: int
+
+
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
     """Who makes a request, and in which project."""
 

@@ -15,8 +15,8 @@ ProjectId = NewType("ProjectId", str)
 AccountId = NewType("AccountId", str)
 UserId = NewType("UserId", str)
 
-#: Milliseconds between the Unix epoch and the snowflakes' own (2019-01-29T06:52:32.236Z; contract section 6.2).
-EPOCH_MS = 1_548_744_752_236
+#: Milliseconds between the Unix epoch and the snowflakes' own, 2024-01-01T00:00Z: 18 digits until 2031 (ADR 0003).
+EPOCH_MS = 1_704_067_200_000
 _SEQUENCE_BITS, _WORKER_BITS = 12, 10
 _SHIFT = _SEQUENCE_BITS + _WORKER_BITS
 

@@ -32,6 +32,21 @@ ALLOWED: Final[Mapping[Action, frozenset[ServerStatus]]] = {
 }
 
 
+class ServerOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller asks for when creating an image server. `disk_gb` in GiB; `rest` is kept, but not acted on."""
+
+    name: str
+    description: str
+    image_ref: dict[str, Any]
+    product_id: str
+    flavor_id: str
+    disk_gb: int
+    authorize_accounts: list[dict[str, Any]]
+    attach_apps: list[str]
+    enterprise_project_id: str
+    rest: dict[str, Any]
+
+
 class ImageServer(msgspec.Struct, frozen=True, kw_only=True):
     """An image server's record. Times in milliseconds; ids not known yet are empty.
 
@@ -67,11 +82,19 @@ class ImageServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerAccess(msgspec.Struct, frozen=True, kw_only=True):
-    """How the authorised account reaches an image server by SSH. Secret: shown only to who may see it."""
+    """How the authorised account reaches an image server by SSH. Secret: shown only to who may see it.
+
+    The keys are OpenSSH's: a PEM block and one-line public forms. `port` is 0 until the account has been admitted.
+    """
 
     account: str
     password: str
     private_key: str
+    public_key: str
     address: str = ""
     port: int = 0
     host_key: str = ""
+
+    def with_door(self, address: str, port: int, host_key: str) -> "ServerAccess":
+        """Return the same with where to log in, and by which host key to know the place."""
+        return msgspec.structs.replace(self, address=address, port=port, host_key=host_key)

@@ -1,0 +1,1 @@
+"""HTTP: routes, sign-in, errors. A route reads the request, makes one call of a service, writes the answer."""

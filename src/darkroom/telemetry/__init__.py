@@ -1,0 +1,1 @@
+"""Telemetry: what the service says of itself while it runs."""

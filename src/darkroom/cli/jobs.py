@@ -1,0 +1,169 @@
+"""`darkroom jobs`: what the service is doing, has done, and why it failed."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from darkroom.cli import output, progress
+from darkroom.cli.client import Api
+from darkroom.cli.failures import ExitCode
+from darkroom.cli.output import Json
+from darkroom.domain.jobs import JobStatus, JobType
+
+app = typer.Typer(no_args_is_help=True, help="Follow jobs: list them, show one with its steps, wait for its end.")
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.", show_default=False)]
+
+
+@app.command("list")
+def list_jobs(
+    ctx: typer.Context,
+    job_type: Annotated[JobType | None, typer.Option("--type", help="Only jobs of this kind.")] = None,
+    status: Annotated[JobStatus | None, typer.Option(help="Only jobs in this state.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 20,
+    json: Json = False,
+) -> None:
+    """List jobs, the newest first."""
+    found = ctx.obj.api().items(
+        "/v1/{project}/image-server-jobs",
+        job_type=job_type.value if job_type else "",
+        status=status.value if status else None,
+        limit=limit,
+    )
+    if json:
+        output.dump(found)
+        return
+    output.table(
+        ("ID", "TYPE", "STATUS", "BEGUN", "TOOK"),
+        [
+            (
+                job["id"],
+                job["job_type"],
+                output.status(job["status"]),
+                output.short_time(job["begin_time"]),
+                output.took(job["begin_time"], job.get("end_time")),
+            )
+            for job in found
+        ],
+        nothing="No jobs.",
+    )
+
+
+@app.command()
+def show(ctx: typer.Context, job_id: JobId, json: Json = False) -> None:
+    """Show one job: its sub-jobs, its steps and how long each took, and why it failed."""
+    api = ctx.obj.api()
+    job = api.get(f"/v1/{{project}}/image-server-jobs/{job_id}")
+    if json:
+        output.dump(job)
+        return
+    output.details(
+        {
+            "Job": job["id"],
+            "Type": job["job_type"],
+            "Status": output.status(job["status"]),
+            "Begun": output.time(job["begin_time"]),
+            "Ended": output.time(job.get("end_time")),
+            "Took": output.took(job["begin_time"], job.get("end_time")),
+        }
+    )
+    for reason in _reasons(job):
+        output.say(Text.assemble("\n", reason))
+    _show_sub_jobs(job)
+    _show_steps(job, progress.timeline(api, job_id))
+
+
+@app.command()
+def wait(
+    ctx: typer.Context,
+    job_id: JobId,
+    timeout: Annotated[float | None, typer.Option(min=0, metavar="SECONDS", help="Give up after so long.")] = None,
+    json: Json = False,
+) -> None:
+    """Wait until a job has ended. Exit code 0: it succeeded; 1: it failed; 3: it goes on after the time given."""
+    finish(ctx.obj.api(), job_id, timeout=timeout, json=json)
+
+
+def finish(api: Api, job_id: str, *, timeout: float | None = None, json: bool = False) -> dict[str, Any]:
+    """Follow a job to its end, print how it ended, and return it. Exits with 1 if it failed."""
+    job = progress.follow(api, job_id, timeout=timeout)
+    if json:
+        output.dump(job)
+    else:
+        took = output.took(job["begin_time"], job.get("end_time"))
+        output.say(Text.assemble(f"Job {job_id}: ", output.status(job["status"]), f" after {took}"))
+        for reason in _reasons(job):
+            output.say(reason)
+    if job["status"] != JobStatus.SUCCESS:
+        raise typer.Exit(ExitCode.FAILED)
+    return job
+
+
+def accepted(api: Api, job_id: str, *, wait: bool, json: bool) -> None:
+    """Print that a job was accepted and how to follow it, or follow it to its end."""
+    if wait:
+        finish(api, job_id, json=json)
+    elif json:
+        output.dump({"job_id": job_id})
+    else:
+        output.say(f"Job {job_id} is under way. Follow it: darkroom jobs wait {job_id}")
+
+
+def _reasons(job: dict[str, Any]) -> list[Text]:
+    reasons = []
+    for sub in job["sub_jobs"]:
+        info = sub["job_execute_info"]
+        if info["error_message"] or info["error_code"]:
+            subject = f" of {sub['job_resource_info']['resource_name']}" if len(job["sub_jobs"]) > 1 else ""
+            head = (f"Failure{subject} ({info['error_code']}):\n", "bold red")
+            reasons.append(Text.assemble(head, info["error_message"]))
+    return reasons
+
+
+def _show_sub_jobs(job: dict[str, Any]) -> None:
+    output.say("")
+    output.table(
+        ("SUB-JOB", "RESOURCE", "RESOURCE ID", "STATUS"),
+        [
+            (
+                sub["id"],
+                sub["job_resource_info"]["resource_name"],
+                sub["job_resource_info"]["resource_id"],
+                output.status(sub["status"]),
+            )
+            for sub in job["sub_jobs"]
+        ],
+        fold="RESOURCE",
+    )
+
+
+def _show_steps(job: dict[str, Any], steps: list[dict[str, Any]]) -> None:
+    if not steps:
+        return
+    names = {sub["id"]: sub["job_resource_info"]["resource_name"] for sub in job["sub_jobs"]}
+    several = len(names) > 1
+    output.say("")
+    output.table(
+        (*(["RESOURCE"] if several else []), "STEP", "STATUS", "BEGUN", "TOOK", "NOTE"),
+        [
+            (
+                *([names.get(step["sub_job_id"], "?")] if several else []),
+                progress.label(step),
+                output.status(step["status"]),
+                f"{begun:%H:%M:%S}" if (begun := output.moment(step.get("begin_time"))) else "",
+                output.took(step.get("begin_time"), step.get("end_time")),
+                _remark(step),
+            )
+            for step in steps
+        ],
+        fold="NOTE",
+    )
+
+
+def _remark(step: dict[str, Any]) -> str:
+    if step.get("error"):
+        return str(step["error"])
+    parts = [progress.amount(step)] if step["status"] == "RUNNING" else []
+    parts += [f"{name.replace('_', ' ')} {value}" for name, value in (step.get("detail") or {}).items()]
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,32 @@
+"""`darkroom serve`: runs the service until it is told to stop."""
+
+import os
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def serve(
+    ctx: typer.Context,
+    data: Annotated[Path | None, typer.Option(help="Folder of all records, machines and images.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.", show_default="8774")
+    ] = None,
+    driver: Annotated[
+        str | None, typer.Option(metavar="qemu|simulated", help="What runs the machines.", show_default="qemu")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(envvar="DARKROOM_CONFIG", exists=True, dir_okay=False, help="TOML file with more settings."),
+    ] = None,
+) -> None:
+    """Run the service. Every setting can also come from DARKROOM_<SETTING> or the TOML file."""
+    if config:
+        os.environ["DARKROOM_CONFIG"] = str(config)
+    settings = ctx.obj.settings(data=data, host=host, port=port, driver=driver)
+    with suppress(KeyboardInterrupt):  # the usual way to end it
+        import_module("darkroom.app").run(settings)  # by name: app, the composition root, is above this room

@@ -1,0 +1,115 @@
+"""Where things are: the one module that knows the names of files in the data folder.
+
+```
+images/<image id>.qcow2             a stored image, never written again; <image id>.json tells its facts
+machines/<key>/                     belongs to the service: the records, which QEMU cannot change
+    machine.json, lock              what to run; the lock of whoever changes the machine
+    capture-<job>.json, .lock       how far a capture has come
+    vm/                             QEMU's working directory, belongs to the user that QEMU runs as
+        base.qcow2                  a hard link to the image, so that removing the image disturbs no machine
+        disk-<n>.qcow2              the layers of the disk, each over the one before, the first over base.qcow2
+        qmp.sock agent.sock serial.sock vnc.sock, serial.log, qemu.log, pid
+        capture-<job>/              the helper guest's working directory
+released/<key>/                     as machines/<key>/, no longer ours to run
+```
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+BASE: Final = "base.qcow2"
+FIRST_DISK: Final = "disk-0.qcow2"
+SERIAL_LOG: Final = "serial.log"
+QEMU_LOG: Final = "qemu.log"
+PIDFILE: Final = "pid"
+QMP_SOCKET: Final = "qmp.sock"
+AGENT_SOCKET: Final = "agent.sock"
+SERIAL_SOCKET: Final = "serial.sock"
+VNC_SOCKET: Final = "vnc.sock"
+
+_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def _safe(name: str) -> str:
+    if not _SAFE.fullmatch(name):
+        raise ValueError(f"{name!r} cannot name a file")
+    return name
+
+
+def next_disk(disk: str) -> str:
+    """Return the file name of the layer that comes over `disk`."""
+    number = int(disk.removeprefix("disk-").removesuffix(".qcow2"))
+    return f"disk-{number + 1}.qcow2"
+
+
+@dataclass(frozen=True)
+class MachinePlace:
+    """The folder of one machine."""
+
+    home: Path
+
+    @property
+    def record(self) -> Path:
+        return self.home / "machine.json"
+
+    @property
+    def lock(self) -> Path:
+        return self.home / "lock"
+
+    @property
+    def vm(self) -> Path:
+        """The working directory of its QEMU."""
+        return self.home / "vm"
+
+    def capture_record(self, capture: str) -> Path:
+        return self.home / f"capture-{_safe(capture)}.json"
+
+    def capture_lock(self, capture: str) -> Path:
+        return self.home / f"capture-{_safe(capture)}.lock"
+
+    def capture_records(self) -> Iterator[Path]:
+        return self.home.glob("capture-*.json")
+
+    def bench(self, capture: str) -> Path:
+        """The working directory of the helper guest that generalises this capture."""
+        return self.vm / f"capture-{_safe(capture)}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The data folder."""
+
+    data: Path
+
+    @property
+    def images(self) -> Path:
+        return self.data / "images"
+
+    @property
+    def accelerator_verdict(self) -> Path:
+        return self.data / "accelerator.json"
+
+    def machine(self, key: str) -> MachinePlace:
+        return MachinePlace(self.data / "machines" / _safe(key))
+
+    def released(self, key: str) -> Path:
+        return self.data / "released" / _safe(key)
+
+    def machines(self) -> list[MachinePlace]:
+        """Return the places of all machines that have a record."""
+        return [MachinePlace(record.parent) for record in sorted((self.data / "machines").glob("*/machine.json"))]
+
+    def image(self, image_id: str) -> Path:
+        return self.images / f"{_safe(image_id)}.qcow2"
+
+    def image_note(self, image_id: str) -> Path:
+        return self.images / f"{_safe(image_id)}.json"
+
+    def image_partial(self, image_id: str) -> Path:
+        return self.images / f"{_safe(image_id)}.qcow2.partial"
+
+    def upload_partial(self, image_id: str) -> Path:
+        return self.images / f"{_safe(image_id)}.upload.partial"

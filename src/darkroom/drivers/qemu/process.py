@@ -1,0 +1,166 @@
+"""One QEMU process: started in its folder, found again by its pidfile after a restart of the service, ended for sure.
+
+Whether it lives is told by the lock that QEMU holds on its pidfile. A process id alone proves nothing: it may belong to
+a zombie, or by now to somebody else.
+"""
+
+import asyncio
+import fcntl
+import os
+import select
+import signal
+import struct
+import subprocess
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from darkroom.drivers.qemu import layout, programs
+from darkroom.drivers.qemu.files import Identity
+
+#: Seconds that a QEMU process gets to end after SIGTERM, and after SIGKILL.
+_POLITE, _FORCED = 5.0, 10.0
+_FLOCK: Final = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
+
+# Children belong to the process, not to a driver object: whoever comes by reaps them.
+_children: list[subprocess.Popen[bytes]] = []
+_children_guard = threading.Lock()
+
+
+class Undying(Exception):
+    """A QEMU process is still there after SIGKILL."""
+
+
+def spawn(
+    command: Sequence[str], folder: Path, owner: Identity | None, groups: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    """Start QEMU in `folder` as `owner`; it lives on when this service ends. What it complains of goes to qemu.log.
+
+    `-daemonize` is not used because it leaves the folder, to which all paths are relative. Raises QemuMissing.
+    """
+    log = os.open(folder / layout.QEMU_LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    try:
+        child = subprocess.Popen(
+            command,
+            cwd=folder,
+            env=programs.ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            **programs.drop_to(owner, groups),
+        )
+    except FileNotFoundError:
+        if not folder.is_dir():
+            raise
+        raise programs.missing(command[0]) from None
+    finally:
+        os.close(log)
+    with _children_guard:
+        _children.append(child)
+    return child
+
+
+def reap() -> None:
+    """Let the kernel forget those of our children that have ended."""
+    with _children_guard:
+        _children[:] = [child for child in _children if child.poll() is None]
+
+
+def complaint(folder: Path) -> str:
+    """Return what QEMU last complained of, in one line."""
+    with suppress(OSError):
+        text = read_plainly(folder / layout.QEMU_LOG, 4096).decode(errors="replace")
+        return " / ".join(line.strip() for line in text.splitlines()[-5:] if line.strip())
+    return ""
+
+
+def read_plainly(path: Path, last: int) -> bytes:
+    """Return the `last` bytes of a file in a folder that QEMU may write to, following no link it may have put there."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - last))
+        return file.read(last)
+
+
+def lives(folder: Path) -> bool:
+    """Whether a QEMU process holds the pidfile of `folder`."""
+    try:
+        handle = os.open(folder / layout.PIDFILE, os.O_RDONLY | os.O_NOFOLLOW)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    try:
+        question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        answer = struct.unpack(_FLOCK, fcntl.fcntl(handle, fcntl.F_GETLK, question))
+        return bool(answer[0] != fcntl.F_UNLCK)
+    finally:
+        os.close(handle)
+
+
+def bearers(uuid: str) -> Iterator[int]:
+    """Yield the ids of all processes that were started as the machine `uuid`, even before they have a pidfile."""
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal() and _bears(int(entry.name), uuid):
+            yield int(entry.name)
+
+
+def _bears(pid: int, uuid: str) -> bool:
+    try:
+        return b"\0-uuid\0" + uuid.encode() + b"\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+async def end(uuid: str) -> None:
+    """End every process of the machine `uuid`: SIGTERM lets QEMU write back and close its disks; then SIGKILL.
+
+    Raises Undying.
+    """
+    for pid in list(bearers(uuid)):
+        with _handle(pid, uuid) as handle:
+            if handle is None or await _signalled(handle, signal.SIGTERM, _POLITE):
+                continue
+            if not await _signalled(handle, signal.SIGKILL, _FORCED):
+                raise Undying(f"process {pid} is still there {_FORCED:.0f} s after SIGKILL")
+    reap()
+
+
+async def wait_for_end(uuid: str, limit: float) -> bool:
+    """Wait until no process of the machine `uuid` is left, at most `limit` seconds; return whether that is so."""
+    for pid in list(bearers(uuid)):
+        with _handle(pid, uuid) as handle:
+            if handle is not None and not await _ended(handle, limit):
+                return False
+    reap()
+    return True
+
+
+@contextmanager
+def _handle(pid: int, uuid: str) -> Iterator[int | None]:
+    """Hold on to a process, so that its id cannot pass to another; None if it is gone or is not the machine's."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
+        yield handle if _bears(pid, uuid) else None
+    finally:
+        os.close(handle)
+
+
+async def _signalled(handle: int, number: signal.Signals, limit: float) -> bool:
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(handle, number)
+    return await _ended(handle, limit)
+
+
+async def _ended(handle: int, limit: float) -> bool:
+    pause, left = 0.01, limit
+    while not select.select([handle], [], [], 0)[0]:
+        if left <= 0:
+            return False
+        await asyncio.sleep(pause)
+        left, pause = left - pause, min(pause * 1.5, 0.2)
+    return True

@@ -1,0 +1,246 @@
+"""Machines that exist only as records, and guests that are a handful of text files."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from darkroom.domain.ids import ImageId, JobId, ServerId, new_uuid
+from darkroom.drivers.base import (
+    Door,
+    GuestAccount,
+    ImageFacts,
+    Machine,
+    MachineSpec,
+    Progress,
+    Snapshot,
+    no_progress,
+)
+from darkroom.drivers.simulated.files import Records, locked
+from darkroom.drivers.simulated.guest import Guest
+from darkroom.drivers.simulated.images import SimulatedImageStore
+from darkroom.drivers.simulated.machines import Frozen, MachineRecord
+from darkroom.drivers.simulated.pace import Durations, Sleep, pass_time
+from darkroom.errors import (
+    AccountFailed,
+    CaptureFailed,
+    GeneraliseFailed,
+    GuestSilent,
+    HostFull,
+    LoginFailed,
+    MachineFailed,
+    SnapshotFailed,
+)
+
+#: Serial lines that errors quote.
+_QUOTED_LINES = 10
+
+
+class SimulatedCompute:
+    """A `Compute` that pretends: work takes the `durations`, and fails where the image store's `faults` say so."""
+
+    def __init__(
+        self,
+        data: Path,
+        images: SimulatedImageStore,
+        *,
+        durations: Durations | str = "",
+        sleep: Sleep = asyncio.sleep,
+        memory_limit_mib: int = 64 * 1024,
+    ) -> None:
+        self.durations = Durations.parse(durations) if isinstance(durations, str) else durations
+        self.faults = images.faults
+        self._images, self._sleep, self._memory_limit_mib = images, sleep, memory_limit_mib
+        self._records = Records(data / "simulated" / "machines", MachineRecord)
+        self._released = Records(data / "simulated" / "released", MachineRecord)
+        self._lock = data / "simulated" / ".lock"
+
+    async def start(self) -> None:
+        self.faults.load()
+
+    async def stop(self) -> None:
+        pass
+
+    async def check(self, spec: MachineSpec) -> None:
+        await self._pass("check", names=[spec.name])
+        self._check(spec)
+
+    async def create(self, key: ServerId, spec: MachineSpec) -> Machine:
+        await self._pass("create", names=[spec.name, key])
+        with locked(self._lock):
+            record = self._records.get(key)
+            if record is None:
+                guest = self._check(spec)
+                record = MachineRecord(
+                    key=key, instance_id=new_uuid(), spec=spec, port=self._free_port(), guest=guest,
+                    serial=[f"Booting {spec.name} from image {spec.image_id}"],
+                )  # fmt: skip
+                self._keep(record)
+            return record.machine
+
+    async def await_guest(self, key: ServerId, *, timeout: float) -> None:
+        record = self._records.get(key)
+        seconds = 0 if record is None or record.booted else self.durations.boot
+        try:
+            await self._pass("await_guest", key, seconds=min(seconds, timeout))
+            if record is None:
+                raise MachineFailed("There is no such machine.")
+            if seconds > timeout:
+                raise GuestSilent
+        except (GuestSilent, MachineFailed) as error:
+            quoted = record.serial[-_QUOTED_LINES:] if record else []
+            raise type(error)("\n".join([error.message, *quoted])) from None
+        with locked(self._lock):
+            record = self._records.get(key)
+            if record is None:
+                raise MachineFailed("The machine was deleted while it booted.")
+            if not record.booted:
+                name = record.spec.name
+                self._keep(record.having(guest=record.guest.booted(name), booted=True, line=f"{name} login:"))
+
+    async def admit(self, key: ServerId, account: GuestAccount) -> Door:
+        await self._pass("admit", key)
+        with locked(self._lock):
+            record = self._records.get(key)
+            if record is None or not record.booted:
+                raise AccountFailed("There is no guest that answers.")
+            guest = record.guest.admitting(account)
+            self._keep(record.having(guest=guest, line=f"account {account.name} may log in"))
+            return record.door
+
+    async def try_login(self, key: ServerId, account: GuestAccount, door: Door, *, timeout: float) -> None:
+        seconds = self.durations.login
+        await self._pass("try_login", key, seconds=min(seconds, timeout))
+        record = self._records.get(key)
+        if record is None or not record.booted or door != record.door:
+            raise LoginFailed("Nobody answers at that door.")
+        if seconds > timeout:
+            raise LoginFailed(f"The guest did not answer within {timeout:g} seconds.")
+        if not record.guest.admits(account):
+            raise LoginFailed(f"The guest does not let {account.name} in with that key.")
+
+    async def find(self, key: ServerId) -> Machine | None:
+        await self._pass("find", key)
+        record = self._records.get(key)
+        return record.machine if record else None
+
+    async def machines(self) -> list[Machine]:
+        await self._pass("machines", names=[])
+        return [record.machine for record in self._records.all()]
+
+    async def serial_tail(self, key: ServerId, lines: int) -> list[str]:
+        await self._pass("serial_tail", key)
+        record = self._records.get(key)
+        return record.serial[-lines:] if record and lines > 0 else []
+
+    async def delete(self, key: ServerId) -> None:
+        await self._pass("delete", key, seconds=self.durations.delete if self._records.get(key) else 0)
+        with locked(self._lock):
+            self._records.drop(key)
+
+    async def release(self, key: ServerId) -> None:
+        await self._pass("release", key, seconds=self.durations.delete if self._records.get(key) else 0)
+        with locked(self._lock):
+            record = self._records.get(key)
+            if record:
+                self._released.put(key, record.having(captures={}))
+                self._records.drop(key)
+
+    async def snapshot(self, key: ServerId, capture: JobId) -> Snapshot:
+        record = self._records.get(key)
+        is_new = record is not None and capture not in record.captures
+        await self._pass("snapshot", key, seconds=self.durations.snapshot if is_new else 0)
+        with locked(self._lock):
+            record = self._records.get(key)
+            if record is None:
+                raise SnapshotFailed("There is no such machine.")
+            frozen = record.captures.get(capture)
+            if frozen is None:
+                frozen = Frozen(guest=record.guest, pause_seconds=self.durations.snapshot)
+                self._keep(record.having(captures={**record.captures, capture: frozen}))
+            return Snapshot(pause_seconds=frozen.pause_seconds)
+
+    async def generalise(
+        self, key: ServerId, capture: JobId, accounts: Sequence[str], *, timeout: float, progress: Progress
+    ) -> None:
+        frozen = self._frozen(key, capture)
+        seconds = 0 if frozen is None or frozen.generalised else self.durations.generalise
+        await self._pass("generalise", key, seconds=min(seconds, timeout), progress=progress)
+        if seconds > timeout:
+            raise GeneraliseFailed(f"Generalising took longer than {timeout:g} seconds.")
+        with locked(self._lock):
+            record, frozen = self._records.get(key), self._frozen(key, capture)
+            if record is None or frozen is None:
+                raise GeneraliseFailed("The machine's disk has not been frozen.")
+            clean = msgspec.structs.replace(frozen, guest=frozen.guest.generalised(accounts), generalised=True)
+            self._keep(record.having(captures={**record.captures, capture: clean}))
+
+    async def flatten(self, key: ServerId, capture: JobId, image_id: ImageId, *, progress: Progress) -> ImageFacts:
+        known = self._images.whole(image_id)
+        record = self._records.get(key)
+        total = known.virtual_size if known else record.spec.disk_bytes if record else 0
+        seconds = 0 if known else self.durations.flatten
+        await self._pass("flatten", key, seconds=seconds, progress=progress, total=total)
+        if known:
+            return known
+        frozen = self._frozen(key, capture)
+        if frozen is None:
+            raise CaptureFailed("The machine's disk has not been frozen.")
+        return self._images.keep_guest(image_id, frozen.guest, total)
+
+    async def discard(self, key: ServerId, capture: JobId) -> None:
+        await self._pass("discard", key)
+        with locked(self._lock):
+            record = self._records.get(key)
+            if record and capture in record.captures:
+                others = {job: frozen for job, frozen in record.captures.items() if job != capture}
+                self._keep(record.having(captures=others))
+
+    def read_file(self, key: ServerId, path: str) -> str | None:
+        """Return what a file in the guest says, None if there is no such file or machine."""
+        record = self._records.get(key)
+        return record.guest.files.get(path) if record else None
+
+    def write_file(self, key: ServerId, path: str, text: str) -> None:
+        """Write a file in the guest, as an administrator would. Raises MachineFailed if there is no machine."""
+        with locked(self._lock):
+            record = self._records.get(key)
+            if record is None:
+                raise MachineFailed("There is no such machine.")
+            self._keep(record.having(guest=record.guest.writing(path, text)))
+
+    async def _pass(
+        self,
+        call: str,
+        key: ServerId | None = None,
+        *,
+        names: Sequence[str] = (),
+        seconds: float = 0,
+        progress: Progress = no_progress,
+        total: int = 100,
+    ) -> None:
+        """Let a call's time pass, or its fault strike."""
+        record = self._records.get(key) if key else None
+        names = names or [name for name in (key, record and record.spec.name) if name]
+        fault = self.faults.take(call, names)
+        if seconds or fault or progress is not no_progress:
+            await pass_time(seconds, fault, sleep=self._sleep, progress=progress, total=total)
+
+    def _check(self, spec: MachineSpec) -> Guest:
+        """Return the guest that the machine would boot."""
+        if spec.memory_mib > self._memory_limit_mib:
+            raise HostFull(f"{spec.memory_mib} MiB of memory are wanted, {self._memory_limit_mib} MiB are there.")
+        return self._images.guest(spec.image_id)
+
+    def _frozen(self, key: ServerId, capture: JobId) -> Frozen | None:
+        record = self._records.get(key)
+        return record.captures.get(capture) if record else None
+
+    def _keep(self, record: MachineRecord) -> None:
+        """Store a changed record; the lock must be held."""
+        self._records.put(record.key, record)
+
+    def _free_port(self) -> int:
+        taken = {record.port for record in self._records.all()}
+        return next(port for port in range(2201, 1 << 16) if port not in taken)

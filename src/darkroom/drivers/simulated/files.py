@@ -1,0 +1,92 @@
+"""Small JSON files as records: each is there whole or not at all, and a lock file keeps writers apart."""
+
+import fcntl
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Generic, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+Record = TypeVar("Record", bound=msgspec.Struct)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep every other thread and process that locks the same file waiting. For moments only, never over an await."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = part_beside(path)
+    try:
+        part.write_bytes(content)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def part_beside(path: Path) -> Path:
+    """Return a new hidden name in the same folder, for what is not whole yet."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def parts_beside(path: Path) -> list[Path]:
+    """Return what earlier writers of this file left behind when they died."""
+    beginning = f".{path.name}."
+    return [part for part in path.parent.glob(".*.part") if part.name.startswith(beginning)]
+
+
+def sync(path: Path) -> None:
+    """Make a file's bytes, or a folder's names, outlive a loss of power."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def file_name(name: str) -> str:
+    """Spell any name so that it is one plain file name: nothing leads out of the folder."""
+    return quote(name, safe="")
+
+
+class Records(Generic[Record]):
+    """The records of one kind in a folder, one JSON file each."""
+
+    def __init__(self, folder: Path, kind: type[Record]) -> None:
+        self._folder, self._kind = folder, kind
+
+    def get(self, name: str) -> Record | None:
+        return self._read(self._path(name))
+
+    def all(self) -> list[Record]:
+        """Return every record, in the order of their names."""
+        found = (self._read(path) for path in sorted(self._folder.glob("*.json")))
+        return [record for record in found if record is not None]
+
+    def put(self, name: str, record: Record) -> None:
+        write_whole(self._path(name), msgspec.json.format(msgspec.json.encode(record)))
+
+    def drop(self, name: str) -> None:
+        path = self._path(name)
+        path.unlink(missing_ok=True)
+        for part in parts_beside(path):
+            part.unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{file_name(name)}.json"
+
+    def _read(self, path: Path) -> Record | None:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=self._kind)
+        except FileNotFoundError:
+            return None

@@ -1,0 +1,82 @@
+"""The ASGI application: all routes, a request id on every answer, every error in the contract's envelope."""
+
+from collections.abc import Sequence
+
+import structlog
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from darkroom.domain.ids import new_hex
+from darkroom.errors import DarkroomError, Fault, MethodNotAllowed, UnknownPath
+from darkroom.http.answers import JSON
+from darkroom.wire.errors import envelope, identity_envelope, image_envelope
+
+log = structlog.get_logger(__name__)
+
+
+def application(routes: Sequence[BaseRoute]) -> Starlette:
+    """Return the application that serves these routes."""
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(RequestId)],
+        exception_handlers={
+            DarkroomError: _refuse,
+            HTTPException: _refuse_by_status,
+            Exception: _fail,
+        },
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+class RequestId:
+    """Puts an id on every request, and on its answer as `X-Request-Id` (contract section 2.4)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = new_hex()
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, DarkroomError)
+    if isinstance(error, Fault):
+        log.error("request failed", path=request.url.path, code=error.code, reason=error.message, exc_info=error)
+    path, request_id = request.url.path, request.state.request_id
+    if path.startswith("/v3/"):
+        return JSON(identity_envelope(error), error.status)
+    if path.startswith("/v2/"):
+        return JSON(image_envelope(error), error.status)
+    return JSON(envelope(error, request_id), error.status)
+
+
+async def _refuse_by_status(request: Request, error: Exception) -> Response:
+    """Answer for the framework: it raises these for unknown paths and wrong methods."""
+    assert isinstance(error, HTTPException)
+    refusal = MethodNotAllowed() if error.status_code == 405 else UnknownPath()
+    answer = await _refuse(request, refusal)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _fail(request: Request, error: Exception) -> Response:
+    """Answer for what nobody expected: the log has it all, the answer nothing of it."""
+    log.error("request failed unexpectedly", path=request.url.path, exc_info=error)
+    return await _refuse(request, Fault())

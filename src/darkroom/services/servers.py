@@ -1,0 +1,233 @@
+"""Image servers: ordering them, building images of them, deleting them. Each of these starts a job."""
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from darkroom.domain.accounts import Caller
+from darkroom.domain.flavours import Flavour, find
+from darkroom.domain.ids import JobId, ProjectId, ServerId, Snowflakes, SubJobId, new_uuid
+from darkroom.domain.images import Image, ImageStatus
+from darkroom.domain.jobs import Job, JobStatus, JobType, SubJob, SubJobStatus
+from darkroom.domain.servers import ALLOWED, Action, ImageServer, ServerAccess, ServerOrder, ServerStatus
+from darkroom.domain.times import Clock
+from darkroom.errors import ImageNotFound, InvalidParameter, ServerNotReady
+from darkroom.store.store import Store
+from darkroom.store.transaction import Transaction
+
+GIB = 1 << 30
+#: Records a job and queues it, in the transaction of what it belongs to.
+Accept = Callable[[Transaction, Job], None]
+
+
+class Servers:
+    """What callers may do with image servers."""
+
+    def __init__(
+        self, store: Store, accept: Accept, flavours: Sequence[Flavour], snowflakes: Snowflakes, clock: Clock
+    ) -> None:
+        self._store, self._accept, self._flavours = store, accept, flavours
+        self._snowflakes, self._clock = snowflakes, clock
+
+    async def show(self, caller: Caller, project_id: ProjectId, server_id: str) -> ImageServer:
+        """Return an image server. Raises ServerNotFound, also for another project's."""
+        caller.must("workspace:imageServer:get", project_id)
+        return await self._store.servers.get(project_id, server_id)
+
+    async def page(
+        self,
+        caller: Caller,
+        project_id: ProjectId,
+        *,
+        name_contains: str = "",
+        server_id: str = "",
+        enterprise_project_id: str = "",
+        offset: int,
+        limit: int,
+    ) -> tuple[int, list[ImageServer]]:
+        """Return how many image servers match, and one page of them, newest first. Empty filters match all."""
+        caller.must("workspace:imageServer:list", project_id)
+        return await self._store.servers.page(
+            project_id,
+            name_contains=name_contains,
+            server_id=server_id,
+            enterprise_project_id=enterprise_project_id,
+            offset=offset,
+            limit=limit,
+        )
+
+    async def access(self, caller: Caller, project_id: ProjectId, server_id: str) -> ServerAccess:
+        """Return how the authorised account signs in. Raises ServerNotReady until it has been let in."""
+        caller.must("workspace:imageServer:getAccess", project_id)
+        server = await self._store.servers.get(project_id, server_id)
+        access = await self._store.servers.access(server)
+        if not access.port:
+            raise ServerNotReady(f"The image server {server.id} is {server.status}; nobody can sign in to it.")
+        return access
+
+    async def create(self, caller: Caller, project_id: ProjectId, order: ServerOrder) -> JobId:
+        """Order an image server; return the job that makes it. Raises InvalidParameter, naming the field."""
+        caller.must("workspace:imageServer:create", project_id)
+        flavour = self._flavour(order)
+        image = await self._base_image(project_id, order)
+        smallest = -(-image.virtual_size // (10 * GIB)) * 10
+        if order.disk_gb < smallest:
+            raise InvalidParameter("root_volume.size", f"the image needs a disk of at least {smallest} GB")
+        if order.attach_apps:
+            raise InvalidParameter("attach_apps", f"the application {order.attach_apps[0]} does not exist")
+        job_id, now = JobId(self._snowflakes.mint()), self._clock()
+        server = self._new_server(project_id, order, flavour, now)
+        job = self._new_job(job_id, JobType.CREATE_SERVER, project_id, [(server.id, server.name)], {}, now)
+        access = _new_access(server.account_name)
+
+        def accept(tx: Transaction) -> None:
+            tx.servers.add(server, access, job=job)
+            self._accept(tx, job)
+
+        await self._store.write(accept)
+        return job.id
+
+    async def build(
+        self, caller: Caller, project_id: ProjectId, server_id: str, *, name: str, description: str, sysprep: bool
+    ) -> JobId:
+        """Build an image of a server; return the job. Raises ServerNotReady unless it is ACTIVE or BUILT."""
+        caller.must("workspace:imageServer:recreate", project_id)
+        server = await self._store.servers.get(project_id, server_id)
+        order = {
+            "server_id": server.id,
+            "image_id": new_uuid(),
+            "name": name,
+            "description": description,
+            "execute_sysprep": sysprep,
+            "status_before": server.status,
+        }
+        job_id, now = JobId(self._snowflakes.mint()), self._clock()
+        job = self._new_job(job_id, JobType.CREATE_SERVER_IMAGE, project_id, [("", name)], order, now)
+
+        def accept(tx: Transaction) -> None:
+            # The status is looked at again where nobody else can change it.
+            free = {server.status} & ALLOWED[Action.BUILD]
+            if not tx.servers.move(server.id, ServerStatus.BUILDING, now, job=job, of=free):
+                raise _refusal(Action.BUILD, server)
+            self._accept(tx, job)
+
+        await self._store.write(accept)
+        return job.id
+
+    async def delete(
+        self, caller: Caller, project_id: ProjectId, server_ids: Sequence[str], *, recursive: bool
+    ) -> JobId:
+        """Delete servers; return the job. Ids of none are skipped; one that may not be deleted refuses them all."""
+        caller.must("workspace:imageServer:batchDelete", project_id)
+        found = [await self._store.servers.find(server_id) for server_id in server_ids]
+        servers = [server for server in found if server and server.project_id == project_id]
+        servers = [server for server in servers if server.status is not ServerStatus.DELETING]
+        job_id, now = JobId(self._snowflakes.mint()), self._clock()
+        resources = [(server.id, server.name) for server in servers]
+        job = self._new_job(job_id, JobType.DELETE_SERVER, project_id, resources, {"recursive": recursive}, now)
+
+        def accept(tx: Transaction) -> None:
+            for server in servers:
+                if not tx.servers.move(server.id, ServerStatus.DELETING, now, job=job, of=ALLOWED[Action.DELETE]):
+                    raise _refusal(Action.DELETE, server)
+            self._accept(tx, job)
+
+        await self._store.write(accept)
+        return job.id
+
+    def _flavour(self, order: ServerOrder) -> Flavour:
+        known = ", ".join(flavour.product_id for flavour in self._flavours)
+        wanted = {"product_id": order.product_id, "flavor_id": order.flavor_id or order.product_id}
+        found = {field: find(self._flavours, value) for field, value in wanted.items()}
+        for field, flavour in found.items():
+            if flavour is None:
+                raise InvalidParameter(field, f"there is no flavour {wanted[field]}; there are {known}")
+        flavour = found["flavor_id"]
+        assert flavour is not None
+        return flavour
+
+    async def _base_image(self, project_id: ProjectId, order: ServerOrder) -> Image:
+        try:
+            image = await self._store.images.get(project_id, order.image_ref["id"])
+        except ImageNotFound as error:
+            raise InvalidParameter("image_ref.id", error.message) from None
+        if image.image_type != order.image_ref["image_type"]:
+            raise InvalidParameter("image_ref.image_type", f"the image {image.id} is {image.image_type}")
+        if image.status is not ImageStatus.ACTIVE:
+            raise InvalidParameter("image_ref.id", f"the image {image.id} is {image.status}, not active")
+        return image
+
+    def _new_server(self, project_id: ProjectId, order: ServerOrder, flavour: Flavour, now: int) -> ImageServer:
+        size = {"cpus": flavour.cpus, "memory_mib": flavour.memory_mib, "disk_bytes": order.disk_gb * GIB}
+        return ImageServer(
+            id=ServerId(self._snowflakes.mint()),
+            project_id=project_id,
+            name=order.name,
+            description=order.description,
+            image_ref=order.image_ref,
+            authorize_accounts=order.authorize_accounts,
+            order={**order.rest, **size, "product_id": order.product_id, "flavor_id": order.flavor_id},
+            server_group_id=new_uuid(),
+            enterprise_project_id=order.enterprise_project_id or "0",
+            create_time=now,
+            update_time=now,
+        )
+
+    def _new_job(
+        self,
+        job_id: JobId,
+        job_type: JobType,
+        project_id: ProjectId,
+        resources: Sequence[tuple[str, str]],
+        order: dict[str, object],
+        now: int,
+    ) -> Job:
+        """Return a job with a sub-job for each resource (id and name), RUNNING; without any, it has succeeded."""
+        sub_jobs = tuple(
+            SubJob(
+                id=SubJobId(self._snowflakes.mint()),
+                job_id=job_id,
+                project_id=project_id,
+                job_type=job_type,
+                status=SubJobStatus.WAITING,
+                resource_id=resource_id,
+                resource_name=resource_name,
+                begin_time=now,
+            )
+            for resource_id, resource_name in resources
+        )
+        return Job(
+            id=job_id,
+            project_id=project_id,
+            job_type=job_type,
+            status=JobStatus.RUNNING if sub_jobs else JobStatus.SUCCESS,
+            begin_time=now,
+            end_time=None if sub_jobs else now,
+            sub_jobs_total=len(sub_jobs),
+            order=order,
+            sub_jobs=sub_jobs,
+        )
+
+
+def _refusal(action: Action, server: ImageServer) -> ServerNotReady:
+    allowed = " or ".join(sorted(ALLOWED[action]))
+    return ServerNotReady(
+        f"To {action} the image server {server.id} it must be {allowed}; it is {server.status}, or has just changed."
+    )
+
+
+def _new_access(account: str) -> ServerAccess:
+    key = Ed25519PrivateKey.generate()
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
+    return ServerAccess(
+        account=account,
+        # A policy for passwords in the guest may want letters of both cases, a digit and a mark.
+        password=f"{secrets.token_urlsafe(15)}-aA1",
+        private_key=private.decode(),
+        public_key=f"{public.decode()} {account}",
+    )

@@ -1,0 +1,96 @@
+"""Images in the database."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from darkroom.domain.ids import ProjectId
+from darkroom.domain.images import FOR_EVERYONE, Image, ImageStatus, ImageType
+from darkroom.domain.jobs import Job
+from darkroom.errors import ImageNotFound
+from darkroom.store.events import EventWrites
+from darkroom.store.rows import Reader, Row
+from darkroom.store.tables import images
+
+_FIELDS = Image.__struct_fields__
+_COLUMNS = ", ".join(f'"{field}"' for field in _FIELDS)
+_GET = f"SELECT {_COLUMNS} FROM images WHERE id = :id"
+_FOR_EVERYONE = ", ".join(f"'{image_type}'" for image_type in sorted(FOR_EVERYONE))
+_VISIBLE = f"(project_id = :project OR image_type IN ({_FOR_EVERYONE}))"
+
+
+class Images:
+    """Reads images. A project sees its own and those for everyone."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def get(self, project_id: ProjectId, image_id: str) -> Image:
+        """Return an image that the project may use. Raises ImageNotFound."""
+        row = await self._reader.one(f"{_GET} AND {_VISIBLE}", id=image_id, project=project_id)
+        if row is None:
+            raise ImageNotFound(f"The image {image_id} does not exist.")
+        return _image(row)
+
+    async def find(self, image_id: str) -> Image | None:
+        """Return an image, whoever owns it, or None."""
+        row = await self._reader.one(_GET, id=image_id)
+        return _image(row) if row else None
+
+    async def with_status(self, status: ImageStatus) -> list[Image]:
+        """Return the images, of any project, in that state."""
+        sql = f"SELECT {_COLUMNS} FROM images WHERE status = :status"
+        return [_image(row) for row in await self._reader.all(sql, status=status)]
+
+    async def page(self, project_id: ProjectId, *, marker: str = "", limit: int) -> list[Image]:
+        """Return images the project may use, newest first, beginning after the one that `marker` names."""
+        where, matching = _VISIBLE, {"project": project_id, "limit": limit}
+        if marker:
+            after = await self.get(project_id, marker)
+            where += " AND (created_at, id) < (:created_at, :marker)"
+            matching |= {"created_at": after.created_at, "marker": marker}
+        sql = f"SELECT {_COLUMNS} FROM images WHERE {where} ORDER BY created_at DESC, id DESC LIMIT :limit"
+        return [_image(row) for row in await self._reader.all(sql, **matching)]
+
+
+class ImageWrites:
+    """Changes images, each change with its event."""
+
+    def __init__(self, connection: sa.Connection, events: EventWrites) -> None:
+        self._connection, self._events = connection, events
+
+    def add(self, image: Image, *, job: Job | None = None) -> None:
+        """Record an image; recording the same one again changes nothing."""
+        if self._connection.scalar(sa.select(images.c.id).where(images.c.id == image.id)):
+            return
+        self._connection.execute(images.insert(), {name: getattr(image, name) for name in _FIELDS})
+        data = {"name": image.name, "status": image.status}
+        self._event("image.added", image.created_at, image, data, job=job)
+
+    def change(self, image: Image, at: int, *, of: ImageStatus, **changes: Any) -> bool:
+        """Change an image whose status is `of` now; say whether it was."""
+        changed = self._connection.execute(
+            images.update().where(images.c.id == image.id, images.c.status == of.value).values(updated_at=at, **changes)
+        )
+        if changed.rowcount:
+            self._event("image.changed", at, image, changes)
+        return bool(changed.rowcount)
+
+    def remove(self, image: Image, at: int) -> None:
+        removed = self._connection.execute(images.delete().where(images.c.id == image.id))
+        if removed.rowcount:
+            self._event("image.removed", at, image, {"name": image.name})
+
+    def _event(self, kind: str, at: int, image: Image, data: dict[str, Any], *, job: Job | None = None) -> None:
+        job_id = job.id if job else None
+        self._events.add(kind, at, image.project_id, job_id=job_id, resource_id=image.id, data=data)
+
+
+def _image(row: Row) -> Image:
+    values = dict(zip(_FIELDS, row, strict=True))
+    values |= {
+        "image_type": ImageType(values["image_type"]),
+        "status": ImageStatus(values["status"]),
+        "generalised": bool(values["generalised"]),
+    }
+    return Image(**values)

@@ -1,0 +1,187 @@
+"""Jobs and sub-jobs in the database."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from darkroom.domain.ids import JobId, ProjectId, SubJobId
+from darkroom.domain.jobs import FINAL, MOVES, Job, JobStatus, JobType, SubJob, SubJobStatus, outcome
+from darkroom.errors import JobNotFound
+from darkroom.store.events import EventWrites
+from darkroom.store.rows import Reader, Row, from_json, key_of, to_json
+from darkroom.store.tables import jobs, sub_jobs
+
+_JOB = 'id, project_id, job_type, status, begin_time, end_time, sub_jobs_total, "order"'
+_SUB_JOB = (
+    "id, job_id, project_id, job_type, status, resource_id, resource_name,"
+    " begin_time, end_time, error_code, error_message"
+)
+_GET = f"SELECT {_JOB} FROM jobs WHERE id = :id"
+_SUB_JOBS = f"SELECT {_SUB_JOB} FROM sub_jobs WHERE job_id = :id ORDER BY id"
+
+
+class Jobs:
+    """Reads jobs."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+
+    async def get(self, project_id: ProjectId, job_id: str) -> Job:
+        """Return a job with its sub-jobs. Raises JobNotFound, also for another project's job."""
+        job = await self.find(job_id)
+        if job is None or job.project_id != project_id:
+            raise JobNotFound(f"The job {job_id} does not exist.")
+        return job
+
+    async def find(self, job_id: str) -> Job | None:
+        """Return a job with its sub-jobs, whoever owns it, or None."""
+        row = await self._reader.one(_GET, id=key_of(job_id))
+        if row is None:
+            return None
+        rows = await self._reader.all(_SUB_JOBS, id=row[0])
+        return _job(row, tuple(map(_sub_job, rows)))
+
+    async def page(
+        self, project_id: ProjectId, job_type: JobType | None, status: JobStatus | None, offset: int, limit: int
+    ) -> tuple[int, list[Job]]:
+        """Return how many jobs match, and one page of them without sub-jobs, newest first."""
+        where = "project_id = :project"
+        matching: dict[str, Any] = {"project": project_id}
+        if job_type:
+            where, matching["type"] = f"{where} AND job_type = :type", job_type
+        if status:
+            where, matching["status"] = f"{where} AND status = :status", status
+        count = await self._reader.one(f"SELECT count(*) FROM jobs WHERE {where}", **matching)
+        rows = await self._reader.all(
+            f"SELECT {_JOB} FROM jobs WHERE {where} ORDER BY id DESC LIMIT :limit OFFSET :offset",
+            **matching,
+            limit=limit,
+            offset=offset,
+        )
+        return (count[0] if count else 0), [_job(row) for row in rows]
+
+
+class JobWrites:
+    """Changes jobs, each change with its event."""
+
+    def __init__(self, connection: sa.Connection, events: EventWrites) -> None:
+        self._connection, self._events = connection, events
+
+    def add(self, job: Job) -> None:
+        """Record a job that has been accepted, and its sub-jobs."""
+        self._connection.execute(
+            jobs.insert(),
+            {
+                "id": key_of(job.id),
+                "project_id": job.project_id,
+                "job_type": job.job_type,
+                "status": job.status,
+                "begin_time": job.begin_time,
+                "end_time": job.end_time,
+                "sub_jobs_total": job.sub_jobs_total,
+                "order": to_json(job.order),
+            },
+        )
+        for sub_job in job.sub_jobs:
+            self._connection.execute(
+                sub_jobs.insert(),
+                {
+                    "id": key_of(sub_job.id),
+                    "job_id": key_of(sub_job.job_id),
+                    "project_id": sub_job.project_id,
+                    "job_type": sub_job.job_type,
+                    "status": sub_job.status,
+                    "resource_id": sub_job.resource_id,
+                    "resource_name": sub_job.resource_name,
+                    "begin_time": sub_job.begin_time,
+                },
+            )
+        self._events.add("job.accepted", job.begin_time, job.project_id, job_id=job.id, data={"type": job.job_type})
+        if job.is_final:
+            self._events.add("job.ended", job.begin_time, job.project_id, job_id=job.id, data={"status": job.status})
+
+    def move(
+        self,
+        sub_job: SubJob,
+        to: SubJobStatus,
+        at: int,
+        *,
+        error_code: str = "",
+        error_message: str = "",
+    ) -> bool:
+        """Move a sub-job to another state; say whether it moved. Where the move is not allowed, nothing changes."""
+        changes: dict[str, Any] = {"status": to}
+        if to in FINAL:
+            changes |= {"end_time": at}
+        if error_code:
+            changes |= {"error_code": error_code, "error_message": error_message}
+        allowed = [status for status, following in MOVES.items() if to in following]
+        moved = self._connection.execute(
+            sub_jobs.update()
+            .where(sub_jobs.c.id == key_of(sub_job.id), sub_jobs.c.status.in_(allowed))
+            .values(**changes)
+        )
+        if moved.rowcount:
+            self._events.add(
+                "sub_job.moved",
+                at,
+                sub_job.project_id,
+                job_id=sub_job.job_id,
+                sub_job_id=sub_job.id,
+                resource_id=sub_job.resource_id,
+                data={key: value for key, value in changes.items() if key != "end_time"},
+            )
+        return bool(moved.rowcount)
+
+    def name_resource(self, sub_job: SubJob, resource_id: str) -> None:
+        """Set the resource that a sub-job has made, in the transaction in which it ends."""
+        self._connection.execute(
+            sub_jobs.update().where(sub_jobs.c.id == key_of(sub_job.id)).values(resource_id=resource_id)
+        )
+
+    def end(self, job: Job, at: int) -> None:
+        """End a job whose sub-jobs have all ended, with the status that follows from theirs."""
+        statuses = self._connection.scalars(sa.select(sub_jobs.c.status).where(sub_jobs.c.job_id == key_of(job.id)))
+        status = outcome(map(SubJobStatus, statuses))
+        if status is JobStatus.RUNNING:
+            return
+        ended = self._connection.execute(
+            jobs.update()
+            .where(jobs.c.id == key_of(job.id), jobs.c.status == JobStatus.RUNNING)
+            .values(status=status, end_time=at)
+        )
+        if ended.rowcount:
+            self._events.add("job.ended", at, job.project_id, job_id=job.id, data={"status": status})
+
+
+def _job(row: Row, its_sub_jobs: tuple[SubJob, ...] = ()) -> Job:
+    job_id, project_id, job_type, status, begin_time, end_time, total, order = row
+    return Job(
+        id=JobId(str(job_id)),
+        project_id=project_id,
+        job_type=JobType(job_type),
+        status=JobStatus(status),
+        begin_time=begin_time,
+        end_time=end_time,
+        sub_jobs_total=total,
+        order=from_json(order),
+        sub_jobs=its_sub_jobs,
+    )
+
+
+def _sub_job(row: Row) -> SubJob:
+    sub_job_id, job_id, project_id, job_type, status, *rest = row
+    resource_id, resource_name, begin_time, end_time, error_code, error_message = rest
+    return SubJob(
+        id=SubJobId(str(sub_job_id)),
+        job_id=JobId(str(job_id)),
+        project_id=project_id,
+        job_type=JobType(job_type),
+        status=SubJobStatus(status),
+        resource_id=resource_id,
+        resource_name=resource_name,
+        begin_time=begin_time,
+        end_time=end_time,
+        error_code=error_code,
+        error_message=error_message,
+    )

@@ -1,0 +1,147 @@
+"""The tables. Times are milliseconds since the Unix epoch; snowflake ids are stored as integers, so that they sort."""
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: SQLite gives a table its fast integer key only by the name INTEGER.
+Snowflake = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+Millis = sa.BigInteger()
+
+
+def _text(name: str, default: str | None = None, **more: object) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=False, server_default=default, **more)  # type: ignore[arg-type]
+
+
+accounts = sa.Table("accounts", metadata, _text("id", primary_key=True), _text("name", unique=True))
+
+projects = sa.Table(
+    "projects",
+    metadata,
+    _text("id", primary_key=True),
+    _text("account_id"),
+    _text("name"),
+    sa.UniqueConstraint("account_id", "name"),
+)
+
+users = sa.Table(
+    "users",
+    metadata,
+    _text("id", primary_key=True),
+    _text("account_id"),
+    _text("name"),
+    _text("password_hash"),
+    _text("roles"),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.UniqueConstraint("account_id", "name"),
+)
+
+access_keys = sa.Table(
+    "access_keys",
+    metadata,
+    _text("access", primary_key=True),
+    sa.Column("sealed_secret", sa.LargeBinary, nullable=False),
+    _text("user_id"),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+)
+
+jobs = sa.Table(
+    "jobs",
+    metadata,
+    sa.Column("id", Snowflake, primary_key=True, autoincrement=False),
+    _text("project_id"),
+    _text("job_type"),
+    _text("status"),
+    sa.Column("begin_time", Millis, nullable=False),
+    sa.Column("end_time", Millis),
+    sa.Column("sub_jobs_total", sa.Integer, nullable=False),
+    _text("order"),
+    sa.Index(None, "project_id", "job_type", "status", "id"),
+    sa.Index(None, "project_id", "id"),
+)
+
+sub_jobs = sa.Table(
+    "sub_jobs",
+    metadata,
+    sa.Column("id", Snowflake, primary_key=True, autoincrement=False),
+    sa.Column("job_id", Snowflake, nullable=False),
+    _text("project_id"),
+    _text("job_type"),
+    _text("status"),
+    _text("resource_id"),
+    _text("resource_name"),
+    sa.Column("begin_time", Millis, nullable=False),
+    sa.Column("end_time", Millis),
+    _text("error_code", ""),
+    _text("error_message", ""),
+    sa.Index(None, "job_id", "id"),
+)
+
+image_servers = sa.Table(
+    "image_servers",
+    metadata,
+    sa.Column("id", Snowflake, primary_key=True, autoincrement=False),
+    _text("project_id"),
+    _text("name"),
+    _text("description"),
+    _text("status"),
+    _text("image_ref"),
+    _text("authorize_accounts"),
+    _text("order"),
+    _text("server_group_id"),
+    _text("app_group_id"),
+    _text("server_id"),
+    _text("instance_id"),
+    _text("image_id"),
+    _text("base_image_id"),
+    _text("enterprise_project_id"),
+    sa.Column("create_time", Millis, nullable=False),
+    sa.Column("update_time", Millis, nullable=False),
+    sa.Column("sealed_access", sa.LargeBinary, nullable=False),
+    sa.Index(None, "project_id", "id"),
+    sa.Index(None, "base_image_id"),
+)
+
+images = sa.Table(
+    "images",
+    metadata,
+    _text("id", primary_key=True),
+    _text("project_id"),
+    _text("name"),
+    _text("description"),
+    _text("image_type"),
+    _text("status"),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("virtual_size", sa.BigInteger, nullable=False),
+    _text("sha256"),
+    sa.Column("base_image_id", sa.Text),
+    sa.Column("source_server_id", sa.Text),
+    sa.Column("generalised", sa.Boolean, nullable=False),
+    sa.Column("created_at", Millis, nullable=False),
+    sa.Column("updated_at", Millis, nullable=False),
+    sa.Index(None, "project_id", "created_at"),
+)
+
+#: One row for every change, written in the transaction of the change. `once` keeps a repeated step from doubling it.
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("seq", Snowflake, primary_key=True, autoincrement=True),
+    sa.Column("at", Millis, nullable=False),
+    _text("project_id"),
+    _text("kind"),
+    sa.Column("job_id", Snowflake),
+    sa.Column("sub_job_id", Snowflake),
+    _text("resource_id", ""),
+    _text("data", "{}"),
+    sa.Column("once", sa.Text, unique=True),
+    sa.Index(None, "job_id", "seq"),
+    sa.Index(None, "project_id", "seq"),
+    sqlite_autoincrement=True,
+)

@@ -1,0 +1,22 @@
+"""A transaction: what can be written, by noun. Every change here writes its own event beside it."""
+
+import sqlalchemy as sa
+
+from darkroom.store.accounts import AccountWrites
+from darkroom.store.events import EventWrites
+from darkroom.store.images import ImageWrites
+from darkroom.store.jobs import JobWrites
+from darkroom.store.sealing import Sealer
+from darkroom.store.servers import ServerWrites
+
+
+class Transaction:
+    """All changes made through one of these become visible together, or not at all."""
+
+    def __init__(self, connection: sa.Connection, sealer: Sealer) -> None:
+        self.connection = connection
+        self.events = EventWrites(connection)
+        self.accounts = AccountWrites(connection, sealer)
+        self.images = ImageWrites(connection, self.events)
+        self.jobs = JobWrites(connection, self.events)
+        self.servers = ServerWrites(connection, self.events, sealer)

@@ -1,0 +1,118 @@
+"""Jobs on the wire (contract sections 2.11, 3.1 and 3.2): fields in the order of the seed page."""
+
+from typing import Any
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from darkroom.domain import jobs as domain
+from darkroom.domain.timeline import StepRecord
+from darkroom.wire.times import spell
+
+
+class ImageJobResourceInfo(msgspec.Struct):
+    resource_id: str
+    resource_name: str
+
+
+class ImageJobExecuteInfo(msgspec.Struct):
+    error_code: str
+    error_message: str
+
+
+class ImageJobDetailInfo(msgspec.Struct, kw_only=True):
+    """A sub-job."""
+
+    id: str
+    job_type: str
+    job_resource_info: ImageJobResourceInfo
+    begin_time: str
+    end_time: str | UnsetType = UNSET
+    status: str
+    job_execute_info: ImageJobExecuteInfo
+    project_id: str
+    job_id: str
+
+
+class ImageJobInfo(msgspec.Struct, kw_only=True):
+    """A job in a list, without its sub-jobs."""
+
+    id: str
+    job_type: str
+    begin_time: str
+    end_time: str | UnsetType = UNSET
+    status: str
+    sub_jobs_total: int
+
+
+class ImageJob(ImageJobInfo, kw_only=True):
+    """A job with its sub-jobs: the answer of ShowImageJob."""
+
+    sub_jobs: list[ImageJobDetailInfo]
+
+
+class Timeline(msgspec.Struct):
+    """The steps of a job, beside the contract."""
+
+    steps: list[dict[str, Any]]
+
+
+def job(found: domain.Job) -> ImageJob:
+    return ImageJob(**_common(found), sub_jobs=[sub_job(each) for each in found.sub_jobs])
+
+
+def job_info(found: domain.Job) -> ImageJobInfo:
+    return ImageJobInfo(**_common(found))
+
+
+def sub_job(found: domain.SubJob) -> ImageJobDetailInfo:
+    return ImageJobDetailInfo(
+        id=found.id,
+        job_type=found.job_type.value,
+        job_resource_info=ImageJobResourceInfo(found.resource_id, found.resource_name),
+        begin_time=spell(found.begin_time),
+        end_time=_spell_end(found.end_time),
+        status=found.status.value,
+        job_execute_info=ImageJobExecuteInfo(found.error_code, found.error_message),
+        project_id=found.project_id,
+        job_id=found.job_id,
+    )
+
+
+def timeline(steps: list[StepRecord]) -> Timeline:
+    return Timeline([_step(step) for step in steps])
+
+
+def _common(found: domain.Job) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "job_type": found.job_type.value,
+        "begin_time": spell(found.begin_time),
+        "end_time": _spell_end(found.end_time),
+        "status": found.status.value,
+        "sub_jobs_total": found.sub_jobs_total,
+    }
+
+
+def _spell_end(end_time: int | None) -> str | UnsetType:
+    """A time not known yet is left out: any text in its place would not be read as a time (section 2.5)."""
+    return UNSET if end_time is None else spell(end_time)
+
+
+def _step(step: StepRecord) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "sub_job_id": step.sub_job_id,
+        "name": step.name,
+        "phase": step.phase,
+        "status": step.status,
+        "begin_time": spell(step.begin_time),
+    }
+    if step.end_time is not None:
+        shown["end_time"] = spell(step.end_time)
+    if step.progress is not None:
+        shown["progress"] = {"done": step.progress[0], "total": step.progress[1]}
+    if step.detail:
+        shown["detail"] = step.detail
+    if step.error:
+        shown["error"] = step.error
+    return shown

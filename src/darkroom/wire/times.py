@@ -1,0 +1,37 @@
+"""Timestamps as the contract writes them (section 2.5), from and to milliseconds since the Unix epoch."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SPELLED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,3}))?Z", re.ASCII)
+
+
+def spell(ms: int) -> str:
+    """Return a time as `2024-05-20T10:39:49.61Z`: milliseconds, with the zeros at the end of the fraction cut off."""
+    seconds, rest = divmod(ms, 1000)
+    fraction = f".{rest:03}".rstrip("0") if rest else ""
+    return f"{_instant(seconds * 1000):%Y-%m-%dT%H:%M:%S}{fraction}Z"
+
+
+def parse(text: str) -> int:
+    """Return the milliseconds of a time that `spell` wrote. Raises ValueError for anything else."""
+    match = _SPELLED.fullmatch(text)
+    if match is None:
+        raise ValueError(f"not a timestamp of the contract: {text!r}")
+    whole = datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+    return (whole - _EPOCH) // timedelta(milliseconds=1) + int((match[2] or "0").ljust(3, "0"))
+
+
+def spell_micros(ms: int) -> str:
+    """Return a time as the identity service writes it: always six digits of a fraction (section 12.3)."""
+    return f"{_instant(ms):%Y-%m-%dT%H:%M:%S.%f}Z"
+
+
+def spell_seconds(ms: int) -> str:
+    """Return a time as the image service writes it: whole seconds (section 8)."""
+    return f"{_instant(ms):%Y-%m-%dT%H:%M:%S}Z"
+
+
+def _instant(ms: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=ms)

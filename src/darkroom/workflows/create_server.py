@@ -1,0 +1,94 @@
+"""CREATE_SERVER: boot a machine from the base image, let the authorised account in."""
+
+from darkroom.domain.ids import new_uuid
+from darkroom.domain.jobs import JobType
+from darkroom.domain.servers import ServerStatus
+from darkroom.drivers.base import Door, GuestAccount, MachineSpec
+from darkroom.errors import JobFault
+from darkroom.store.transaction import Transaction
+from darkroom.workflows.plan import Detail, Ending, Plan, Step, Work
+
+
+async def check_host(work: Work) -> None:
+    await work.tools.compute.check(await _spec(work))
+
+
+async def boot(work: Work) -> Detail:
+    machine = await work.tools.compute.create(work.server_id, await _spec(work))
+    return {"instance_id": machine.instance_id, "accelerator": machine.accelerator}
+
+
+async def remove_machine(work: Work) -> None:
+    await work.tools.compute.delete(work.server_id)
+
+
+async def await_guest(work: Work) -> None:
+    await work.tools.compute.await_guest(work.server_id, timeout=work.tools.limits.boot)
+
+
+async def admit_account(work: Work) -> Detail:
+    store, server = work.tools.store, await work.server()
+    access = await store.servers.access(server)
+    door = await work.tools.compute.admit(work.server_id, await _account(work))
+    known = access.with_door(door.address, door.port, door.host_key)
+    await store.write(lambda tx: tx.servers.set_access(server, known, work.tools.clock(), job=work.job))
+    return {"account": access.account, "address": door.address, "port": door.port}
+
+
+async def log_in(work: Work) -> None:
+    access = await work.tools.store.servers.access(await work.server())
+    door = Door(address=access.address, port=access.port, host_key=access.host_key)
+    account = await _account(work)
+    await work.tools.compute.try_login(work.server_id, account, door, timeout=work.tools.limits.login)
+
+
+async def is_active(work: Work) -> Ending:
+    machine = await work.tools.compute.find(work.server_id)
+    if machine is None:
+        raise JobFault("The machine disappeared while it was being made.")
+    names = {
+        "instance_id": machine.instance_id,
+        "server_id": f"wksapp-{new_uuid()}",
+        "app_group_id": work.tools.snowflakes.mint(),
+    }
+
+    def end(tx: Transaction, at: int) -> None:
+        tx.servers.move(work.server_id, ServerStatus.ACTIVE, at, job=work.job, names=names)
+
+    return end
+
+
+async def is_in_error(work: Work) -> Ending:
+    return work.server_becomes(ServerStatus.ERROR)
+
+
+PLAN = Plan(
+    JobType.CREATE_SERVER,
+    steps=(
+        Step("check host", check_host),
+        Step("boot machine", boot, undo=remove_machine),
+        Step("await guest", await_guest),
+        Step("admit account", admit_account),
+        Step("log in", log_in),
+    ),
+    succeed=is_active,
+    fail=is_in_error,
+)
+
+
+async def _spec(work: Work) -> MachineSpec:
+    server = await work.server()
+    return MachineSpec(
+        name=server.name,
+        image_id=server.base_image_id,
+        cpus=server.order["cpus"],
+        memory_mib=server.order["memory_mib"],
+        disk_bytes=server.order["disk_bytes"],
+    )
+
+
+async def _account(work: Work) -> GuestAccount:
+    access = await work.tools.store.servers.access(await work.server())
+    return GuestAccount(
+        name=access.account, password=access.password, public_key=access.public_key, private_key=access.private_key
+    )

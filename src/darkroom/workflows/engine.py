@@ -1,0 +1,122 @@
+"""The engine: runs plans as durable workflows on DBOS Transact, which checkpoints every step in our own database.
+
+A process may die at any instruction. When it starts again, DBOS calls the workflow anew, hands back the results of the
+steps that ended, and runs the one that was interrupted once more; therefore every step is idempotent.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from dbos import DBOS, DBOSClient, DBOSConfig, StepOptions
+
+from darkroom.domain.ids import JobId
+from darkroom.domain.jobs import Job, SubJob
+from darkroom.store.store import Store
+from darkroom.store.transaction import Transaction
+from darkroom.workflows import create_image, create_server, delete_server
+from darkroom.workflows.plan import Plan, Tools
+from darkroom.workflows.runner import Runner, StepResult
+
+PLANS: Final = (create_server.PLAN, create_image.PLAN, delete_server.PLAN)
+QUEUE: Final = "jobs"
+#: Jobs in flight survive an upgrade of Darkroom because this stays; a change of the steps uses `DBOS.patch`.
+WORKFLOW_VERSION: Final = "1"
+
+
+#: The body of a step keeps its own failures; what still comes out of it is a database that does not answer.
+_PATIENCE: Final = StepOptions(retries_allowed=True, max_attempts=20, interval_seconds=0.5, backoff_rate=1.5)
+
+
+class Engine:
+    """Accepts jobs in the caller's own transaction, and runs them."""
+
+    def __init__(self, store: Store, tools: Tools, *, workers: int, poll_interval: float) -> None:
+        self._store, self._tools = store, tools
+        self._workers, self._poll_interval = workers, poll_interval
+        self._client: DBOSClient | None = None
+
+    def start(self) -> None:
+        """Take up the jobs that a former process left unfinished, then wait for new ones. Blocks until it is ready."""
+        config = DBOSConfig(
+            name="darkroom",
+            system_database_url=self._store.database.url,
+            application_version=WORKFLOW_VERSION,
+            executor_id="local",
+            log_level="WARNING",
+        )
+        DBOS(config=config)
+        for plan in PLANS:
+            DBOS.workflow(name=plan.job_type)(self._workflow(plan))
+        DBOS.launch()
+        DBOS.register_queue(
+            QUEUE,
+            worker_concurrency=self._workers,
+            polling_interval_sec=self._poll_interval,
+            on_conflict="always_update",
+        )
+        self._client = DBOSClient(system_database_url=self._store.database.url, application_name="darkroom")
+
+    def stop(self) -> None:
+        """Stop working. Jobs in flight are left where they are, to be taken up by the next start."""
+        if self._client is not None:
+            self._client.destroy()
+            self._client = None
+        DBOS.destroy(destroy_registry=True)
+
+    def accept(self, tx: Transaction, job: Job) -> None:
+        """Record a job and queue it, in the caller's transaction."""
+        tx.jobs.add(job)
+        if job.is_final:
+            return
+        assert self._client is not None, "the engine accepts jobs only after start()"
+        self._client.enqueue_in_transaction(
+            tx.connection,
+            {
+                "queue_name": QUEUE,
+                "workflow_name": job.job_type,
+                "workflow_id": job.id,
+                "app_version": WORKFLOW_VERSION,
+            },
+            job.id,
+        )
+
+    def _workflow(self, plan: Plan) -> Callable[[JobId], Awaitable[None]]:
+        async def run(job_id: JobId) -> None:
+            job = await self._store.jobs.find(job_id)
+            if job is None:
+                return  # purged before it was begun
+            for sub_job in job.sub_jobs:
+                await self._sub_job(plan, job, sub_job)
+            await _step("end job", Runner(self._tools, plan, job, None).end_job)
+
+        return run
+
+    async def _sub_job(self, plan: Plan, job: Job, sub_job: SubJob) -> None:
+        """Run the steps in order; where one fails, undo those that were begun, newest first."""
+        runner = Runner(self._tools, plan, job, sub_job)
+        begun = []
+        for step in plan.steps:
+            begun.append(step)
+            result = await _step(f"{sub_job.id}: {step.name}", runner.do, step)
+            if result["fault"]:
+                break
+        else:
+            result = await _step(f"{sub_job.id}: succeed", runner.succeed)
+        if result["fault"]:
+            await _step(f"{sub_job.id}: roll back", runner.roll_back, result["fault"])
+            undone = True
+            for step in reversed(begun):
+                if step.undo:
+                    result = await _step(f"{sub_job.id}: undo {step.name}", runner.undo, step)
+                    undone = undone and not result["fault"]
+            await _step(f"{sub_job.id}: fail", runner.fail, undone)
+
+
+async def _step(name: str, function: Callable[..., Awaitable[StepResult]], *arguments: Any) -> StepResult:
+    """Run a function as a checkpointed step. Its result, plain data, is what a resumed workflow gets back."""
+
+    async def body() -> StepResult:
+        return await function(*arguments)
+
+    result: StepResult = await DBOS.run_step_async(StepOptions(name=name, **_PATIENCE), body)
+    return result

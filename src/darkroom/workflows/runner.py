@@ -1,0 +1,150 @@
+"""The runner: carries out one step of a sub-job and records it, so that a repetition records nothing twice."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+import structlog
+
+from darkroom.domain.jobs import Job, SubJob, SubJobStatus
+from darkroom.errors import DarkroomError, JobFault
+from darkroom.store.transaction import Transaction
+from darkroom.workflows.plan import Action, Ending, Plan, Step, Tools, Work
+from darkroom.workflows.progress import ProgressWriter
+
+log = structlog.get_logger(__name__)
+
+#: The longest message of a fault that is kept with the job.
+MESSAGE_LIMIT = 2000
+
+
+class Fault(TypedDict):
+    """Why a step failed, as it stands in `job_execute_info`."""
+
+    code: str
+    message: str
+
+
+class StepResult(TypedDict):
+    """Plain data, so that it can be read back by any later version."""
+
+    fault: Fault | None
+
+
+WELL = StepResult(fault=None)
+
+
+class Runner:
+    """Carries out the steps of one sub-job."""
+
+    def __init__(self, tools: Tools, plan: Plan, job: Job, sub_job: SubJob | None) -> None:
+        self._tools, self._plan, self._job, self._sub_job = tools, plan, job, sub_job
+
+    async def do(self, step: Step) -> StepResult:
+        return await self._carry_out(step.name, "do", step.do)
+
+    async def undo(self, step: Step) -> StepResult:
+        assert step.undo is not None
+        return await self._carry_out(step.name, "undo", step.undo)
+
+    async def succeed(self) -> StepResult:
+        """End the sub-job as SUCCESS."""
+        try:
+            ending = await self._plan.succeed(self._work("finish", "do"))
+        except Exception as error:
+            return StepResult(fault=self._fault("finish", error))
+        await self._end(SubJobStatus.SUCCESS, ending)
+        return WELL
+
+    async def roll_back(self, fault: Fault) -> StepResult:
+        """Show that a step failed, why, and that what came before it is being undone."""
+
+        def begin(tx: Transaction) -> None:
+            tx.jobs.move(
+                self._its,
+                SubJobStatus.ROLLBACK,
+                self._tools.clock(),
+                error_code=fault["code"],
+                error_message=fault["message"],
+            )
+
+        await self._tools.store.write(begin)
+        return WELL
+
+    async def fail(self, undone: bool) -> StepResult:
+        """End the sub-job as FAILED, or as ABNORMAL if something could not be undone."""
+        ending = await self._plan.fail(self._work("finish", "undo"))
+        await self._end(SubJobStatus.FAILED if undone else SubJobStatus.ABNORMAL, ending)
+        return WELL
+
+    async def end_job(self) -> StepResult:
+        await self._tools.store.write(lambda tx: tx.jobs.end(self._job, self._tools.clock()))
+        return WELL
+
+    @property
+    def _its(self) -> SubJob:
+        assert self._sub_job is not None
+        return self._sub_job
+
+    def _work(self, name: str, phase: str) -> Work:
+        progress = ProgressWriter(self._tools, self._its, name, phase)
+        return Work(self._job, self._its, self._tools, progress)
+
+    async def _carry_out(self, name: str, phase: str, action: Action) -> StepResult:
+        await self._record(name, phase, "started", {}, also=self._begin)
+        work = self._work(name, phase)
+        try:
+            detail = await action(work) or {}
+        except Exception as error:
+            fault = self._fault(name, error)
+            await self._record(name, phase, "ended", {"status": "FAILED", "error": fault["message"]})
+            return StepResult(fault=fault)
+        await self._record(name, phase, "ended", {"status": "SUCCESS", "detail": detail})
+        return WELL
+
+    def _begin(self, tx: Transaction, at: int) -> None:
+        tx.jobs.move(self._its, SubJobStatus.RUNNING, at)
+
+    async def _record(
+        self,
+        name: str,
+        phase: str,
+        what: str,
+        data: Mapping[str, Any],
+        *,
+        also: Callable[[Transaction, int], None] | None = None,
+    ) -> None:
+        at = self._tools.clock()
+
+        def write(tx: Transaction) -> None:
+            if also:
+                also(tx, at)
+            tx.events.add(
+                f"step.{what}",
+                at,
+                self._its.project_id,
+                job_id=self._job.id,
+                sub_job_id=self._its.id,
+                data={"name": name, "phase": phase, **data},
+                once=f"{self._its.id}:{phase}:{name}:{what}",
+            )
+
+        await self._tools.store.write(write)
+
+    async def _end(self, status: SubJobStatus, ending: Ending) -> None:
+        """Move the sub-job to its end and write the ending in one transaction; a repetition finds it there already."""
+        at = self._tools.clock()
+
+        def end(tx: Transaction) -> None:
+            if tx.jobs.move(self._its, status, at):
+                resource_id = ending(tx, at)
+                if resource_id is not None:
+                    tx.jobs.name_resource(self._its, resource_id)
+
+        await self._tools.store.write(end)
+
+    def _fault(self, step: str, error: Exception) -> Fault:
+        if not isinstance(error, DarkroomError):
+            log.error("step failed unexpectedly", job_id=self._job.id, step=step, exc_info=error)
+            error = JobFault(f"{type(error).__name__}: {error}")
+        log.warning("step failed", job_id=self._job.id, step=step, code=error.code, reason=error.message)
+        return Fault(code=error.code, message=f"{step}: {error.message}"[:MESSAGE_LIMIT])
