@@ -15,6 +15,13 @@ def _default_data() -> Path:
     return Path(state).expanduser() / "darkroom"
 
 
+def _default_kit() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/cache/darkroom/kit")
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(cache).expanduser() / "darkroom" / "kit"
+
+
 class Settings(BaseSettings):
     """Every field may be set as `DARKROOM_<FIELD>` or in the TOML file that `DARKROOM_CONFIG` names."""
 
@@ -26,7 +33,7 @@ class Settings(BaseSettings):
     driver: Literal["qemu", "simulated"] = Field("qemu", description="What runs the machines.")
     region: str = Field("local-1", description="Name of the region, and of the first project.", min_length=1)
 
-    kit: Path | None = Field(None, description="Folder of the helper appliance; default: `kit` in the data folder.")
+    kit: Path = Field(default_factory=_default_kit, description="Folder of the helper guest and the tiny base image.")
     accelerator: Literal["auto", "kvm", "tcg"] = Field("auto", description="auto: KVM where a trial guest runs on it.")
     qemu_user: str = Field("nobody", description="User that QEMU runs as where the service is root.")
 
@@ -38,10 +45,6 @@ class Settings(BaseSettings):
     poll_interval: float = Field(0.05, gt=0, le=60, description="Seconds between two looks for new jobs.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON.")
-
-    @property
-    def kit_folder(self) -> Path:
-        return self.kit or self.data / "kit"
 
     @property
     def database(self) -> Path:

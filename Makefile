@@ -1,0 +1,52 @@
+# Darkroom. `make` alone lists what there is.
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+READY   := $(VENV)/.ready
+DATA    ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check format lock docs clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## Install what is missing: a virtual environment, and by apt what QEMU guests need
+
+$(READY): pyproject.toml requirements-dev.lock tools/setup.sh
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" tools/setup.sh
+	@touch $@
+
+demo: $(READY) ## Set everything up, then make a golden image on a real VM and prove it
+	@$(BIN)/python tools/demo.py
+
+serve: $(READY) ## Run the service to use it for real; DATA=/some/folder says where it keeps everything
+	@$(BIN)/darkroom kit build
+	@$(BIN)/darkroom $(if $(DATA),--data "$(DATA)") serve
+
+test: $(READY) ## Set everything up, then check the code and run all tests
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/python -m pytest
+
+check: $(READY) ## Format, lint, types and architecture
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(READY) ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: $(READY) ## Write the locked sets of dependencies anew
+	@for extra in "" dev; do \
+	  $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --custom-compile-command "make lock" $${extra:+--extra $$extra} -o requirements$${extra:+-$$extra}.lock || exit 1; \
+	done
+
+docs: $(READY) ## Write the generated pages of the reference anew
+	@$(BIN)/python tools/reference.py
+
+clean: ## Remove the virtual environment, caches and the demo's folders
+	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
