@@ -47,6 +47,7 @@ class Service:
         self.outcome = "SUCCESS"
         self.reason = ""
         self.refuse_upload = False
+        self.refuse_deletes = 0
         self.answer: Response | None = None
         self.asked = 0
         self.broken: dict[int, Response] = {}  # what to answer instead, by the number of the request
@@ -202,6 +203,9 @@ def _app(service: Service) -> Starlette:
         if image_id not in service.images:
             return _image_error(404, "The image does not exist.")
         if request.method == "DELETE":
+            if service.refuse_deletes:
+                service.refuse_deletes -= 1
+                return _image_error(409, "The image's bytes are being written.")
             del service.images[image_id]
             return Response(status_code=204)
         return JSONResponse(service.images[image_id])

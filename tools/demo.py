@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 GOLDEN_FILE = "/opt/golden.txt"
-out = Console(highlight=False)
+out = Console(highlight=False, soft_wrap=True)
 
 
 class Phases:
@@ -141,7 +141,7 @@ def story(demo: Demo, phases: Phases) -> None:
         demo.check(status == "active", f"the golden image is {status}")
         out.print(f"  Looked for {traces.describe()}: nothing is left. The golden image is.")
     out.print("\n[bold]The job, exactly as the API returned it[/bold]")
-    out.print(demo.raw(f"/v1/{demo.project}/image-server-jobs/{job_id}"), markup=False, soft_wrap=True)
+    out.print(demo.raw(f"/v1/{demo.project}/image-server-jobs/{job_id}"), markup=False)
 
 
 def main() -> int:
@@ -151,8 +151,8 @@ def main() -> int:
         with Demo(folder, out) as demo:
             story(demo, phases)
     except Failed as failure:
-        out.print(f"\n[bold red]The demo failed:[/bold red] {failure}", soft_wrap=True)
-        out.print(f"The logs of the service and of the machines are in {folder}.", soft_wrap=True)
+        out.print(f"\n[bold red]The demo failed:[/bold red] {failure}")
+        out.print(f"The logs of the service and of the machines are in {folder}.")
         return 1
     out.print()
     out.print(phases.table())

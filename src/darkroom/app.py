@@ -145,7 +145,7 @@ def _driver(settings: Settings) -> tuple[Compute, ImageStore]:
 
     compute = QemuCompute(
         settings.data,
-        settings.kit_folder,
+        settings.kit,
         accelerator=settings.accelerator,
         qemu_user=settings.qemu_user,
     )

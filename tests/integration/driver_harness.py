@@ -163,6 +163,7 @@ class QemuHarness(Harness):
     """Works in the guests as an administrator does: by SSH."""
 
     disk: Path
+    _connections: dict[Door, asyncssh.SSHClientConnection] = field(default_factory=dict)
 
     @classmethod
     def at(cls, data: Path, kit: Kit) -> "QemuHarness":
@@ -180,17 +181,25 @@ class QemuHarness(Harness):
         result = await self._run(account, door, f"sudo tee {shlex.quote(path)} >/dev/null", text)
         assert result.exit_status == 0, result.stderr
 
+    async def stop(self) -> None:
+        for connection in self._connections.values():
+            connection.abort()
+        await super().stop()
+
     async def _run(self, account: GuestAccount, door: Door, command: str, text: str = "") -> Any:
-        host_key = asyncssh.import_public_key(door.host_key)
-        async with (
-            asyncio.timeout(self.login_timeout),
-            asyncssh.connect(
-                door.address,
-                door.port,
-                username=account.name,
-                client_keys=[asyncssh.import_private_key(account.private_key)],
-                known_hosts=([host_key], [], []),
-                config=None,
-            ) as connection,
-        ):
-            return await connection.run(command, input=text)
+        async with asyncio.timeout(self.login_timeout):
+            # Emulated guests need seconds for each new connection.
+            if door not in self._connections:
+                self._connections[door] = await _connect(account, door)
+            return await self._connections[door].run(command, input=text)
+
+
+async def _connect(account: GuestAccount, door: Door) -> asyncssh.SSHClientConnection:
+    return await asyncssh.connect(
+        door.address,
+        door.port,
+        username=account.name,
+        client_keys=[asyncssh.import_private_key(account.private_key)],
+        known_hosts=([asyncssh.import_public_key(door.host_key)], [], []),
+        config=None,
+    )

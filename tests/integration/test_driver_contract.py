@@ -215,7 +215,8 @@ def test_nothing_can_be_done_with_a_machine_that_does_not_exist(driver: Harness,
 
 def test_an_uploaded_raw_disk_is_stored_and_given_out_and_removed(driver: Harness, run: Run[Any]) -> None:
     images, image_id = driver.images, new_image()
-    facts = run(images.receive(image_id, pieces(RAW_DISK[:700], RAW_DISK[700:])))
+    for _ in range(2):
+        facts = run(images.receive(image_id, pieces(RAW_DISK[:700], RAW_DISK[700:])))
     assert facts.virtual_size == len(RAW_DISK)
     run(driver.assert_true(image_id, facts))
     for _ in range(2):
@@ -300,7 +301,7 @@ def test_what_was_done_to_a_machine_may_be_repeated(driver: Harness, machine: Gu
 
 def test_a_stranger_is_not_let_in(driver: Harness, machine: Guest, run: Run[Any]) -> None:
     with pytest.raises(LoginFailed):
-        run(driver.compute.try_login(machine.key, new_account("builder"), machine.door, timeout=5))
+        run(driver.compute.try_login(machine.key, new_account("builder"), machine.door, timeout=2))
 
 
 # --- captures
@@ -330,6 +331,30 @@ def test_a_discarded_capture_cannot_be_flattened_again(
     with pytest.raises(CaptureFailed):
         run(driver.compute.flatten(machine.key, captured.plain_capture, image_id, progress=no_progress))
     assert driver.traces(image_id) == []
+
+
+def test_a_copy_that_is_cancelled_leaves_no_half_image_and_may_be_begun_again(
+    driver: Harness, machine: Guest, run: Run[Any]
+) -> None:
+    compute, key, capture, image_id = driver.compute, machine.key, new_capture(), new_image()
+
+    async def flatten_and_give_up() -> None:
+        def give_up(done: int, _total: int) -> None:
+            if done:
+                work.cancel()
+
+        work = asyncio.create_task(compute.flatten(key, capture, image_id, progress=give_up))
+        with pytest.raises(asyncio.CancelledError):
+            await work
+
+    run(compute.snapshot(key, capture))
+    run(flatten_and_give_up())
+    assert run(driver.images.facts(image_id)) is None
+    assert driver.traces(image_id) == []
+    facts = run(compute.flatten(key, capture, image_id, progress=no_progress))
+    run(driver.assert_true(image_id, facts))
+    run(compute.discard(key, capture))
+    run(driver.images.remove(image_id))
 
 
 def test_a_capture_does_not_touch_the_machine(machine: Guest, twins: tuple[Guest, Guest], run: Run[Any]) -> None:

@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from typer.testing import CliRunner, Result
 
 from cli_service import ACCESS, PROJECT, SECRET, Service, running_service
-from darkroom.cli import app, output, progress
+from darkroom.cli import app, images, output, progress
 
 Run = Callable[..., Result]
 SOURCE = Path(__file__).parents[2] / "src"
@@ -61,7 +61,14 @@ def known(service: Service, data: Path) -> Service:
 @pytest.fixture
 def environment(data: Path) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("DARKROOM_", "PYTHON"))}
-    return {**clean, "DARKROOM_DATA": str(data), "PYTHONPATH": str(SOURCE), "TZ": "UTC", "COLUMNS": "80"}
+    return {
+        **clean,
+        "DARKROOM_DATA": str(data),
+        "DARKROOM_KIT": str(data / "kit"),
+        "PYTHONPATH": str(SOURCE),
+        "TZ": "UTC",
+        "COLUMNS": "80",
+    }
 
 
 @pytest.fixture
@@ -209,7 +216,7 @@ def test_waiting_tells_each_change_once_and_the_end(known: Service, run: Run) ->
     result = run("jobs", "wait", job_id)
     assert result.exit_code == 0
     assert result.stderr.splitlines() == ["… copy disk  75 % of 4.0 MiB", "✓ copy disk  4.2 s"]
-    assert result.stdout == f"Job {job_id}: SUCCESS after 4.2 s\n"
+    assert result.stdout == f"Job {job_id}: SUCCESS after 4.2 s\nImage golden is ready: r\n"
 
 
 def test_waiting_for_a_job_that_fails_exits_with_1_and_the_reason(known: Service, run: Run) -> None:
@@ -408,10 +415,13 @@ def test_importing_sends_the_file_and_shows_the_image(known: Service, run: Run, 
     assert known.files[image["id"]] == disk.read_bytes()
 
 
-def test_an_import_that_is_refused_leaves_no_record(known: Service, run: Run, tmp_path: Path) -> None:
+def test_an_import_that_is_refused_leaves_no_record(
+    known: Service, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(images, "PAUSE", 0.01)
     disk = tmp_path / "disk.raw"
     disk.write_bytes(b"x" * 5_000_000)
-    known.refuse_upload = True
+    known.refuse_upload, known.refuse_deletes = True, 3
     result = run("images", "import", str(disk), "--name", "tiny")
     assert result.exit_code == 1
     assert "neither qcow2 nor raw" in result.stderr

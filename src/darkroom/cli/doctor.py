@@ -82,10 +82,13 @@ def _examine(session: Session) -> Iterator[Finding]:
         return
     yield from _data(settings)
     yield _memory()
-    yield _program(settings, "qemu-system-x86_64", "qemu-system-x86", r"version (\S+)")
-    yield _program(settings, "qemu-img", "qemu-utils", r"version (\S+)")
-    yield _kit(settings)
-    yield _accelerator(settings)
+    if settings.driver == "qemu":
+        yield _program("qemu-system-x86_64", "qemu-system-x86")
+        yield _program("qemu-img", "qemu-utils")
+        yield _kit(settings)
+        yield _accelerator(settings)
+    else:
+        yield Finding(Mark.GOOD, "driver", f"{settings.driver}: needs neither QEMU nor KVM nor a kit")
     yield _ssh()
     yield _service(session, settings)
     yield from _left_over(settings)
@@ -127,30 +130,26 @@ def _memory() -> Finding:
     return Finding(mark, "free memory", output.size(free), "" if mark is Mark.GOOD else "Only tiny machines will fit.")
 
 
-def _program(settings: Settings, program: str, package: str, pattern: str) -> Finding:
-    needed = Mark.BAD if settings.driver == "qemu" else Mark.MIND
+def _program(program: str, package: str) -> Finding:
     if not shutil.which(program):
-        return Finding(needed, program, "not installed", f"apt install {package}")
+        return Finding(Mark.BAD, program, "not installed", f"apt install {package}")
     try:
         said = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=True).stdout
     except (OSError, subprocess.SubprocessError) as error:
-        return Finding(needed, program, f"does not run: {error}", f"apt install --reinstall {package}")
-    match = re.search(pattern, said)
+        return Finding(Mark.BAD, program, f"does not run: {error}", f"apt install --reinstall {package}")
+    match = re.search(r"version (\S+)", said)
     return Finding(Mark.GOOD, program, match[1] if match else said.strip())
 
 
 def _kit(settings: Settings) -> Finding:
-    folder = settings.kit_folder
+    folder = settings.kit
     if all((folder / name).is_file() for name in ("appliance-kernel", "appliance-initrd")):
         return Finding(Mark.GOOD, "kit", str(folder))
-    needed = Mark.BAD if settings.driver == "qemu" else Mark.MIND
-    return Finding(needed, "kit", f"no helper appliance in {folder}", "darkroom kit build")
+    return Finding(Mark.BAD, "kit", f"no helper appliance in {folder}", "darkroom kit build")
 
 
 def _accelerator(settings: Settings) -> Finding:
     subject = "KVM"
-    if settings.driver != "qemu":
-        return Finding(Mark.GOOD, subject, f"not used by the {settings.driver} driver")
     if not shutil.which("qemu-system-x86_64"):
         return Finding(Mark.MIND, subject, "cannot be tried without QEMU")
     try:
@@ -169,7 +168,7 @@ def _choose_accelerator(settings: Settings) -> tuple[str, str]:
     with tempfile.TemporaryDirectory(prefix="darkroom-doctor-") as scratch:
         usable = os.access(settings.data, os.W_OK | os.X_OK)
         cache = layout.Layout(settings.data if usable else Path(scratch)).accelerator_verdict
-        owner, kit = files.identity_of(settings.qemu_user), helper.Kit(settings.kit_folder)
+        owner, kit = files.identity_of(settings.qemu_user), helper.Kit(settings.kit)
         found = asyncio.run(accel.choose(settings.accelerator, kit, cache, owner))
     return found.name, found.reason
 

@@ -2,23 +2,27 @@
 
 import hashlib
 import shutil
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TimeRemainingColumn
+from rich.text import Text
 
 from darkroom.cli import find, output
 from darkroom.cli.client import Api
-from darkroom.cli.failures import Failure
+from darkroom.cli.failures import Failure, NoService, Refusal
 from darkroom.cli.output import Json
 
 app = typer.Typer(no_args_is_help=True, help="Keep images: import base images, export golden ones, list, delete.")
 
 CHUNK = 2**20
+#: How often, and seconds apart, the record of a failed import is tried to be deleted.
+TRIES, PAUSE = 20, 0.25
 
 
 class Kind(StrEnum):
@@ -52,8 +56,7 @@ def import_image(
                 api.upload(f"/v2/images/{image_id}/file", _pieces(disk, advance), size)
             made = api.get(f"/v2/images/{image_id}")
         except BaseException:
-            with suppress(Failure):
-                api.call("DELETE", f"/v2/images/{image_id}")
+            _take_back(api, image_id)
             raise
     if json:
         output.dump(made)
@@ -169,10 +172,34 @@ def _open_disk(file: Path) -> Iterator[tuple[BinaryIO, int]]:
         raise Failure(f"{file} cannot be read: {error.strerror or error}.") from error
 
 
+def _take_back(api: Api, image_id: str) -> None:
+    """Delete the record of an import that failed; the service may need a moment to see that no more bytes come."""
+    for _ in range(TRIES):
+        try:
+            api.call("DELETE", f"/v2/images/{image_id}")
+        except NoService:
+            break
+        except Refusal as refusal:
+            if refusal.status == 404:
+                return
+            time.sleep(PAUSE)
+        else:
+            return
+    output.warn(f"A record without a disk is left; remove it with `darkroom images delete {image_id}`.")
+
+
+class _Speed(ProgressColumn):
+    """How fast it goes, in the same units as everything else."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{output.size(int(speed))}/s" if speed else "")
+
+
 class _Advance:
     """Told how many bytes have been moved."""
 
-    def __init__(self, progress: Progress, task: Any) -> None:
+    def __init__(self, progress: Progress, task: TaskID) -> None:
         self._progress, self._task = progress, task
 
     def __call__(self, count: int) -> None:
@@ -182,7 +209,7 @@ class _Advance:
 @contextmanager
 def _transfer(what: str, size: int) -> Iterator[_Advance]:
     console = output.err()
-    columns = (BarColumn(bar_width=30), DownloadColumn(binary_units=True), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (BarColumn(bar_width=30), DownloadColumn(binary_units=True), _Speed(), TimeRemainingColumn())
     shown = console.is_terminal
     with Progress("{task.description}", *columns, console=console, transient=True, disable=not shown) as progress:
         yield _Advance(progress, progress.add_task(what, total=size or None))

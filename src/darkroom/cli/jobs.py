@@ -93,8 +93,8 @@ def finish(api: Api, job_id: str, *, timeout: float | None = None, json: bool = 
     else:
         took = output.took(job["begin_time"], job.get("end_time"))
         output.say(Text.assemble(f"Job {job_id}: ", output.status(job["status"]), f" after {took}"))
-        for reason in _reasons(job):
-            output.say(reason)
+        for line in [*_reasons(job), *map(Text, _fruits(job))]:
+            output.say(line)
     if job["status"] != JobStatus.SUCCESS:
         raise typer.Exit(ExitCode.FAILED)
     return job
@@ -108,6 +108,18 @@ def accepted(api: Api, job_id: str, *, wait: bool, json: bool) -> None:
         output.dump({"job_id": job_id})
     else:
         output.say(f"Job {job_id} is under way. Follow it: darkroom jobs wait {job_id}")
+
+
+def _fruits(job: dict[str, Any]) -> list[str]:
+    """Say what a job that succeeded has made, and what can be done with it."""
+    made = [sub["job_resource_info"] for sub in job["sub_jobs"] if sub["status"] == JobStatus.SUCCESS]
+    if job["job_type"] == JobType.CREATE_SERVER:
+        text = "Image server {resource_name} is ready: {resource_id}\nLog in: darkroom servers ssh {resource_name}"
+    elif job["job_type"] == JobType.CREATE_SERVER_IMAGE:
+        text = "Image {resource_name} is ready: {resource_id}"
+    else:
+        return []
+    return [text.format_map(resource) for resource in made]
 
 
 def _reasons(job: dict[str, Any]) -> list[Text]:
@@ -162,8 +174,20 @@ def _show_steps(job: dict[str, Any], steps: list[dict[str, Any]]) -> None:
 
 
 def _remark(step: dict[str, Any]) -> str:
-    if step.get("error"):
-        return str(step["error"])
+    if step.get("error"):  # in full it stands above, as the job's failure
+        return str(step["error"]).partition("\n")[0]
     parts = [progress.amount(step)] if step["status"] == "RUNNING" else []
-    parts += [f"{name.replace('_', ' ')} {value}" for name, value in (step.get("detail") or {}).items()]
+    parts += [_fact(name, value) for name, value in (step.get("detail") or {}).items()]
     return ", ".join(part for part in parts if part)
+
+
+def _fact(name: str, value: Any) -> str:
+    """Spell one detail of a step; sizes are bytes, and a digest is told by its beginning."""
+    words = name.replace("_", " ")
+    if isinstance(value, list):
+        return f"{words} {' '.join(map(str, value))}"
+    if name.endswith("size"):
+        return f"{words} {output.size(value)}"
+    if name.endswith("_seconds"):
+        return f"{words.removesuffix(' seconds')} {value:.3f} s"
+    return f"{words} {value[:12]}…" if name == "sha256" else f"{words} {value}"

@@ -84,20 +84,20 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, fold
     for row in rows:
         drawn.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     if drawn.row_count:
-        out().print(drawn)
+        console = out()
+        with console.capture() as drawing:
+            console.print(drawn)
+        write("".join(f"{line.rstrip()}\n" for line in drawing.get().splitlines()))
     elif nothing:
         note(nothing)
 
 
 def details(pairs: Mapping[str, str | Text]) -> None:
-    """Print names and values, leaving out what is empty."""
-    drawn = Table(box=None, show_header=False, pad_edge=False)
-    drawn.add_column(style="bold", no_wrap=True)
-    drawn.add_column(overflow="fold")
-    for name, value in pairs.items():
-        if value:
-            drawn.add_row(name, Text(value) if isinstance(value, str) else value)
-    out().print(drawn)
+    """Print names and values, leaving out what is empty. Values are never broken, so that they can be copied."""
+    shown = {name: value for name, value in pairs.items() if value}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
+        say(Text.assemble((f"{name:<{width}}  ", "bold"), value))
 
 
 def moment(stamp: str | None) -> datetime | None:
@@ -163,6 +163,10 @@ def confirm(question: str, going: Sequence[str], *, yes: bool) -> None:
     if not is_interactive():
         raise UsageFailure("Nobody can be asked here whether to delete; say --yes.")
     note("\n".join([question, *(f"  {line}" for line in going)]))
-    if not typer.confirm("Go on?", err=True):
+    try:
+        agreed = typer.confirm("Go on?", err=True)
+    except typer.Abort:
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    if not agreed:
         note("Nothing was deleted.")
         raise typer.Exit(ExitCode.FAILED)

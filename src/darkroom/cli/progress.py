@@ -124,7 +124,7 @@ def _ended_line(text: str, step: Step) -> Text:
     good = step["status"] == "SUCCESS"
     line = Text.assemble(("✓ ", "green") if good else ("✗ ", "bold red"), text)
     line.append(f"  {output.took(step.get('begin_time'), step.get('end_time'))}", "dim")
-    if not good and step.get("error"):
+    if step.get("phase") == "undo" and step.get("error"):  # why the job failed is told at its end
         line.append(f"\n{step['error']}")
     return line
 
@@ -160,7 +160,7 @@ class _Live:
 
     def __enter__(self) -> "_Live":
         self._progress.start()
-        self._idle = self._progress.add_task("waiting for the service", total=None, amount="")
+        self._idle = self._progress.add_task("waiting for the next step", total=None, amount="")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -177,6 +177,7 @@ class _Live:
         if key in self._tasks:
             self._progress.remove_task(self._tasks.pop(key))
         self._progress.update(self._idle, visible=not self._tasks)
+        self._progress.refresh()
         self.tell(_ended_line(text, step))
 
     def tell(self, text: Text) -> None:

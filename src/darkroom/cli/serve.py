@@ -1,9 +1,10 @@
 """`darkroom serve`: runs the service until it is told to stop."""
 
 import os
+import signal
 from contextlib import suppress
-from importlib import import_module
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -28,5 +29,14 @@ def serve(
     if config:
         os.environ["DARKROOM_CONFIG"] = str(config)
     settings = ctx.obj.settings(data=data, host=host, port=port, driver=driver)
-    with suppress(KeyboardInterrupt):  # the usual way to end it
-        import_module("darkroom.app").run(settings)  # by name: app, the composition root, is above this room
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    with suppress(KeyboardInterrupt):
+        from darkroom.app import run  # not above: it brings every room, and other commands need none of them
+
+        run(settings)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Being told to stop is the usual end; what is open is closed in order, and the exit code is 0."""
+    raise KeyboardInterrupt

@@ -108,8 +108,8 @@ class Session:
     def api(self) -> Api:
         """Return a client of the service that signs as the user of the credentials, open until `close`."""
         endpoint, who = self.endpoint(), self.credentials()
-        signs = {"access_key": who.access_key, "secret_key": who.secret_key, "project_id": who.project_id}
-        return self._opened.enter_context(Api(endpoint, **signs))
+        api = Api(endpoint, access_key=who.access_key, secret_key=who.secret_key, project_id=who.project_id)
+        return self._opened.enter_context(api)
 
     def close(self) -> None:
         """Close the connections of every client made here."""

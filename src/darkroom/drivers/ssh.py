@@ -1,11 +1,15 @@
 """Logs in to guests by SSH, knowing each by its host key."""
 
 import asyncio
+import logging
 
 import asyncssh
 
 from darkroom.drivers.base import Door, GuestAccount
 from darkroom.errors import LoginFailed
+
+# The library tells every step of a connection at the level of information.
+logging.getLogger("asyncssh").setLevel(logging.WARNING)
 
 #: Seconds for one attempt; emulated guests need several for the key exchange.
 _ATTEMPT = 30.0

@@ -1,8 +1,8 @@
 """The helper appliance: a kernel and an initrd that run one task and power off.
 
 It is started by QEMU with `-kernel`, `-initrd` and `kernel_command_line(task)`, and speaks on the first serial port.
-Of the tasks, "probe" needs no disk and only shows that guests run on this host, and "run" works on the Linux system of the
-virtio disk /dev/vda with the archive made by `task_archive`, attached raw and read-only as the virtio disk /dev/vdb.
+Of the tasks, "probe" needs no disk and only shows that guests run on this host. "run" works on the Linux system of the
+virtio disk /dev/vda, with the archive made by `task_archive` attached raw and read-only as the virtio disk /dev/vdb.
 """
 
 import gzip
@@ -76,11 +76,10 @@ def task_archive(script: bytes, files: Mapping[str, bytes]) -> bytes:
 
 def verdict(serial_text: str) -> TaskVerdict:
     """Return how the "run" task ended, judging by all that the appliance has written to its serial port so far."""
-    last = None
-    for last in _VERDICT.finditer(serial_text):
-        pass
-    if last is None:
+    lines = list(_VERDICT.finditer(serial_text))
+    if not lines:
         return TaskVerdict("none")
+    last = lines[-1]
     return TaskVerdict("ok") if last["ok"] else TaskVerdict("failed", last["reason"] or "the task gave no reason")
 
 
@@ -96,7 +95,7 @@ def build_appliance(folder: Path, *, cache: Path, say: Say = print) -> Appliance
         if is_current(made.initrd, inputs) and made.kernel.exists():
             return made
         say("building the appliance")
-        with workshop(folder) as shop:
+        with workshop(folder, "appliance") as shop:
             unpack(debs, shop / "packages")
             source = PackageTree(shop / "packages")
             (shop / "initrd").write_bytes(_initrd(shop / "tree", source))

@@ -1,10 +1,9 @@
 """Writes the `newc` cpio archives that the kernel unpacks as its first file system.
 
-The format is described in the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Everything belongs to
-root and carries no time, so that equal trees make equal archives.
+The format is described in the kernel's Documentation/driver-api/early-userspace/buffer-format.rst. Everything belongs
+to root and carries no time, so that equal trees make equal archives.
 """
 
-import os
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -34,7 +33,7 @@ def tree(root: Path, devices: Mapping[str, tuple[int, int]] = DEVICES) -> Iterat
     for path in sorted(root.rglob("*")):
         name, mode = path.relative_to(root).as_posix(), path.lstat().st_mode
         if stat.S_ISLNK(mode):
-            yield Entry(name, mode, os.readlink(path).encode())
+            yield Entry(name, mode, str(path.readlink()).encode())
         elif stat.S_ISREG(mode):
             yield Entry(name, mode, path.read_bytes())
         elif stat.S_ISDIR(mode):

@@ -84,8 +84,7 @@ def _grub_core(scratch: Path, config: str, tools: Toolbox) -> bytes:
     modules = tools.tree.file("usr/lib/grub/i386-pc/boot.img").parent
     output = scratch / "core.img"
     platform = ["-O", "i386-pc", "-p", "(hd0,msdos1)/boot/grub"]
-    files = ["-d", modules, "-c", scratch / "grub.cfg", "-o", output]
-    tools.run("usr/bin/grub-mkimage", *platform, *files, *_MODULES)
+    tools.run("usr/bin/grub-mkimage", *platform, "-d", modules, "-c", scratch / "grub.cfg", "-o", output, *_MODULES)
     core = output.read_bytes()
     if len(core) > (START - 1) * SECTOR:
         raise GuestBuildError(f"GRUB's core has {len(core)} bytes and does not fit before the partition.")

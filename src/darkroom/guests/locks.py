@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,10 +19,14 @@ def held(lock: Path) -> Iterator[None]:
 
 
 @contextmanager
-def workshop(near: Path) -> Iterator[Path]:
-    """Give a scratch folder on the file system of `near`, so that results can be renamed into place; then remove it."""
-    near.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".build-", dir=near, ignore_cleanup_errors=True) as folder:
+def workshop(near: Path, purpose: str) -> Iterator[Path]:
+    """Give a scratch folder in the folder `near`, so that results can be renamed into place, and remove it afterwards.
+
+    The caller holds the lock for `purpose`: what an earlier process left behind when it was killed is removed too.
+    """
+    for left in near.glob(f".build-{purpose}-*"):
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f".build-{purpose}-", dir=near, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
 
 

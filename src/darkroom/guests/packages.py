@@ -5,14 +5,13 @@ import json
 import os
 import re
 import shlex
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from urllib.parse import unquote
 
 from darkroom.guests.commands import run
 from darkroom.guests.errors import GuestBuildError
-from darkroom.guests.locks import held
+from darkroom.guests.locks import held, workshop
 
 Say = Callable[[str], None]
 
@@ -56,10 +55,10 @@ def unpack(debs: Iterable[Path], folder: Path) -> None:
 
 
 def libraries(listing: str, names: Sequence[str]) -> list[str]:
-    """Return `names` and all library packages (`lib…`, `zlib…`) reachable from them, given `apt-cache depends --recurse`.
+    """Return `names` and all the library packages (`lib…`, `zlib…`) that they need, directly or not.
 
-    Of a choice between packages the first is taken. Packages that are not libraries are left out on purpose: the guests
-    have no use for what maintainer scripts ask for.
+    `listing` is what `apt-cache depends --recurse` says of them. Of a choice between packages the first is taken.
+    Packages that are not libraries are left out on purpose: the guests have no use for what maintainer scripts need.
     """
     graph: dict[str, list[str]] = {}
     package = ""
@@ -100,10 +99,10 @@ def _download(files: Sequence[str], cache: Path, say: Say) -> None:
     say(f"downloading {len(missing)} Debian packages")
     # Each name carries its version, so that what arrives is what was resolved.
     pinned = ["{}={}".format(*unquote(file).split("_")[:2]) for file in missing]
-    with tempfile.TemporaryDirectory(prefix="incoming-", dir=cache) as incoming:
-        _apt(["apt-get", "download", "--quiet", *pinned], cwd=Path(incoming))
+    with workshop(cache, "download") as incoming:
+        _apt(["apt-get", "download", "--quiet", *pinned], cwd=incoming)
         for file in missing:
-            arrived = Path(incoming, file)
+            arrived = incoming / file
             if not arrived.exists():
                 raise GuestBuildError(f"apt-get did not bring {file}. {_ADVICE}")
             arrived.rename(cache / file)

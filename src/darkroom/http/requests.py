@@ -77,6 +77,8 @@ def text(request: Request, name: str, *, most: int) -> str:
     value = request.query_params.get(name, "")
     if len(value) > most:
         raise InvalidParameter(name, f"must not be longer than {most} characters")
+    if "\0" in value:  # the database would take it for the end of the text
+        raise InvalidParameter(name, "must not contain a NUL character")
     return value
 
 

@@ -11,6 +11,7 @@ from darkroom.errors import DarkroomError, InvalidParameter
 
 #: Longest `error_msg` by the contract, but for the gateway's, which echoes a canonical request.
 MESSAGE_LIMIT = 255
+_INDEX = re.compile(r"\[\d+\]")
 _AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
 
 
@@ -41,7 +42,7 @@ def invalid(error: msgspec.ValidationError, in_words: Mapping[str, str]) -> Inva
     missing = re.match(r"Object missing required field `(.*)`", problem)
     if missing:
         return InvalidParameter(f"{field}.{missing[1]}".lstrip("."), "it is mandatory")
-    words = in_words.get(field)
+    words = in_words.get(_INDEX.sub("[...]", field))
     if words and ("regex" in problem or "length" in problem):
         return InvalidParameter(field, f"must be {words}")
     return InvalidParameter(field, problem[:1].lower() + problem[1:])

@@ -14,6 +14,8 @@ from darkroom.wire.times import spell
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 _Text255 = Annotated[str, Meta(max_length=255)]
 _Code = Annotated[str, Meta(pattern=r"^\S{0,100}\Z")]
+#: What Unicode counts as separators, the contract's `\p{Z}`: unlike `\s`, no control characters.
+_BLANKS = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 ServerName = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_\-\u4e00-\u9fa5]+\Z")]
 ImageName = Annotated[
     str,
@@ -94,10 +96,8 @@ class WdhParam(msgspec.Struct):
 
 
 class TmsTag(msgspec.Struct):
-    key: Annotated[
-        str, Meta(min_length=1, max_length=128, pattern=r"^(?!_sys_)(?!.*[\t\n\r\f\v])[\w\s.:=+\-@]*(?<!\s)\Z")
-    ]
-    value: Annotated[str, Meta(max_length=255, pattern=r"^(?!.*[\t\n\r\f\v])[\w\s.:/=+\-@]*\Z")] | None = None
+    key: Annotated[str, Meta(min_length=1, max_length=128, pattern=rf"^(?!_sys_)[\w{_BLANKS}.:=+\-@]*(?<!\s)\Z")]
+    value: Annotated[str, Meta(max_length=255, pattern=rf"^[\w{_BLANKS}.:/=+\-@]*\Z")] | None = None
 
 
 class CreateImageServer(msgspec.Struct, kw_only=True):
@@ -148,7 +148,8 @@ class CreateImageServer(msgspec.Struct, kw_only=True):
         if account.account_type != "USER":
             raise InvalidParameter("authorize_accounts[0].account_type", "only USER may sign in to an image server")
         if self.is_vdi and (self.extra_session_type or self.extra_session_size):
-            raise InvalidParameter("extra_session_type", "only an image server with is_vdi false takes it")
+            field = "extra_session_type" if self.extra_session_type else "extra_session_size"
+            raise InvalidParameter(field, "only an image server with is_vdi false takes it")
         unique("attach_apps", self.attach_apps or [])
         unique("tags", [tag.key for tag in self.tags or []])
 

@@ -4,6 +4,7 @@ A process may die at any instruction. When it starts again, DBOS calls the workf
 steps that ended, and runs the one that was interrupted once more; therefore every step is idempotent.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -45,6 +46,10 @@ class Engine:
             log_level="WARNING",
         )
         DBOS(config=config)
+        # DBOS brings a handler and a form of its own; its messages go where ours go.
+        logger = logging.getLogger("dbos")
+        logger.handlers.clear()
+        logger.propagate = True
         for plan in PLANS:
             DBOS.workflow(name=plan.job_type)(self._workflow(plan))
         DBOS.launch()
@@ -58,6 +63,7 @@ class Engine:
 
     def stop(self) -> None:
         """Stop working. Jobs in flight are left where they are, to be taken up by the next start."""
+        logging.getLogger("dbos").setLevel(logging.ERROR)  # it would warn of each of them
         if self._client is not None:
             self._client.destroy()
             self._client = None

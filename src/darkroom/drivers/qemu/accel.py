@@ -110,5 +110,5 @@ async def _trial(kit: Kit, near: Path, owner: Identity | None, patience: float) 
         )
         if PROBE_OK in text:
             return Accelerator("kvm", "a trial guest ran on it")
-        said = process.complaint(bench) or f"a trial guest did not come up within {patience:.0f} s"
-        return Accelerator("tcg", f"KVM does not work on this host: {said}")
+        said = process.complaint(bench) or f"it did not come up within {patience:.0f} s"
+        return Accelerator("tcg", f"a trial guest did not run on KVM: {said}")

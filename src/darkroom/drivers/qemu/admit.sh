@@ -56,18 +56,19 @@ set_password() {
 
 let_key_in() {
     home=$(field passwd 6 "$ACCOUNT")
-    group=$(id -g "$ACCOUNT")
+    # By numbers: to some `chown` a dot in a name divides user and group.
+    owner=$(id -u "$ACCOUNT"):$(id -g "$ACCOUNT")
     case $home in /?*) ;; *) fail "the account $ACCOUNT has no home folder" ;; esac
     if [ ! -d "$home" ]; then
         mkdir -p "$home"
-        chown "$ACCOUNT:$group" "$home"
+        chown "$owner" "$home"
     fi
     mkdir -p "$home/.ssh"
     keys=$home/.ssh/authorized_keys
     grep -qxF -e "$PUBLIC_KEY" "$keys" 2>/dev/null || printf '%s\n' "$PUBLIC_KEY" >>"$keys"
     chmod 700 "$home/.ssh"
     chmod 600 "$keys"
-    chown "$ACCOUNT:$group" "$home/.ssh" "$keys"
+    chown "$owner" "$home/.ssh" "$keys"
     if have restorecon; then restorecon -R "$home/.ssh" || true; fi
 }
 

@@ -54,6 +54,8 @@ class Captures:
                 await self._clean(place, machine, capture, record, accounts, limit)
             except ProgramFailed as problem:
                 raise full_told(problem) or GeneraliseFailed(f"The image could not be made: {problem}.") from problem
+            except ValueError as problem:
+                raise GeneraliseFailed(f"The image could not be generalised: {problem}.") from problem
             except OSError as problem:
                 raise host_full(problem) or GeneraliseFailed(f"The image could not be made: {problem}.") from problem
             write_record(place.capture_record(capture), msgspec.structs.replace(record, generalised=True))

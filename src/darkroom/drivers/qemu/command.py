@@ -97,7 +97,7 @@ def _common(name: str, uuid: str, accelerator: str, code_cache: int) -> list[str
     return [
         *(QEMU, "-name", name, "-uuid", uuid, "-nodefaults", "-no-user-config", "-sandbox", _SANDBOX),
         *("-machine", "q35", "-accel", f"{accelerator}{tuned}", "-cpu", "max" if accelerator == "tcg" else "host"),
-        *("-display", "none", "-pidfile", layout.PIDFILE),
+        *("-display", "none"),
     ]
 
 

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
 
@@ -81,7 +82,7 @@ class QemuCompute:
         """See Compute. Guests that a crash of the service left frozen or paused run on."""
         self._layout.data.mkdir(parents=True, exist_ok=True)
         self._images.make()
-        (self._layout.data / "machines").mkdir(exist_ok=True)
+        self._images.sweep()
         for place in self._layout.machines():
             await self._take_over(place)
         # A thread, because a task would die with the event loop that happened to start it.
@@ -224,7 +225,7 @@ class QemuCompute:
     async def discard(self, key: ServerId, capture: JobId) -> None:
         """See Compute. The frozen layer stays: the machine stands on it."""
         place = self._layout.machine(key)
-        if place.home.exists():
+        with suppress(FileNotFoundError):  # the machine is gone, and the capture with it
             await self._captures.discard(place, capture)
 
     @property
@@ -256,7 +257,6 @@ class QemuCompute:
         if record is not None:
             return await self._resume(place)
         try:
-            await self._machines.check(spec)
             accelerator = await self.accelerator()
             record = MachineRecord(key=key, spec=spec, uuid=uuid_of(key), accelerator=accelerator.name)
             write_record(place.record, record)
@@ -271,8 +271,6 @@ class QemuCompute:
         """Confirm the machine, or start it again; its disk is never given up, whatever fails."""
         record = await Flipper(place, self._images.tool).settle()
         if not process.lives(place.vm):
-            # One that was started a moment ago, just before the service died, may not have its pidfile yet.
-            await process.end(record.uuid)
             await self._machines.prepare(place, record)
             record = await self._machines.boot(place, record)
         return _machine(record, MachineState.RUNNING)

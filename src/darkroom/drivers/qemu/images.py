@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -23,6 +24,7 @@ from darkroom.drivers.qemu.uploads import Upload
 from darkroom.errors import HostFull, ImageDamaged, InvalidParameter
 
 _CHUNK: Final = 1024 * 1024
+_STALE: Final = 3600.0
 #: No disk is larger than this many bytes; a header may claim anything.
 _LARGEST_DISK: Final = 16 * 1024**4
 
@@ -60,6 +62,13 @@ class ImageFolder:
             place(image_id).unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             sync_folder(self.layout.images)
+
+    def sweep(self) -> None:
+        """Remove half images that nobody has written to for an hour: whoever began them has died."""
+        for partial in self.layout.images.glob("*.partial"):
+            with suppress(FileNotFoundError):
+                if time.time() - partial.stat().st_mtime > _STALE:
+                    partial.unlink()
 
     def fresh(self, path: Path) -> None:
         """Make `path` an empty file that QEMU's user may write to.
@@ -139,7 +148,9 @@ class FolderImageStore:
             await self._images.tool.convert(upload.parent, upload.name, partial, form="raw", percent=lambda _: None)
             return await self._publish(partial, image_id)
         except OSError as problem:
-            raise host_full(problem) or problem from problem
+            if full := host_full(problem):
+                raise full from problem
+            raise
         except ProgramFailed as problem:
             refusal = InvalidParameter("file", f"cannot be read as a disk image: {problem}")
             raise full_told(problem) or refusal from problem
@@ -166,8 +177,8 @@ class FolderImageStore:
         self._images.remove(image_id)
 
     async def _judge(self, upload: Path, head: bytes) -> None:
-        if problem := qcow2.problem(head):
-            raise InvalidParameter("file", problem)
+        if reason := qcow2.problem(head):
+            raise InvalidParameter("file", reason)
         info = await self._images.tool.info(upload.parent, upload.name)
         size = info["virtual-size"]
         if not 0 < size <= _LARGEST_DISK:

@@ -8,7 +8,7 @@ machines/<key>/                     belongs to the service: the records, which Q
     vm/                             QEMU's working directory, belongs to the user that QEMU runs as
         base.qcow2                  a hard link to the image, so that removing the image disturbs no machine
         disk-<n>.qcow2              the layers of the disk, each over the one before, the first over base.qcow2
-        qmp.sock agent.sock serial.sock vnc.sock, serial.log, qemu.log, pid
+        qmp.sock agent.sock serial.sock vnc.sock, serial.log, qemu.log, alive
         capture-<job>/              the helper guest's working directory
 released/<key>/                     as machines/<key>/, no longer ours to run
 ```
@@ -24,7 +24,7 @@ BASE: Final = "base.qcow2"
 FIRST_DISK: Final = "disk-0.qcow2"
 SERIAL_LOG: Final = "serial.log"
 QEMU_LOG: Final = "qemu.log"
-PIDFILE: Final = "pid"
+ALIVE: Final = "alive"
 QMP_SOCKET: Final = "qmp.sock"
 AGENT_SOCKET: Final = "agent.sock"
 SERIAL_SOCKET: Final = "serial.sock"

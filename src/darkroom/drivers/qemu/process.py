@@ -1,7 +1,8 @@
-"""One QEMU process: started in its folder, found again by its pidfile after a restart of the service, ended for sure.
+"""One QEMU process: started in its folder, found again there after a restart of the service, ended for sure.
 
-Whether it lives is told by the lock that QEMU holds on its pidfile. A process id alone proves nothing: it may belong to
-a zombie, or by now to somebody else.
+Whether it lives is told by a lock on the file `alive`, which is taken for QEMU before it starts and which the kernel
+gives up when it ends. A process id proves nothing: it may belong to a zombie, or by now to somebody else. (QEMU's own
+pidfile would do as well, but cannot be made where QEMU's user may not enter the parents of its folder.)
 """
 
 import asyncio
@@ -23,9 +24,10 @@ from darkroom.drivers.qemu.files import Identity
 #: Seconds that a QEMU process gets to end after SIGTERM, and after SIGKILL.
 _POLITE, _FORCED = 5.0, 10.0
 _FLOCK: Final = "hhqqi4x"  # struct flock of 64-bit Linux: type, whence, start, length, pid
+_WHOLE_FILE: Final = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
 
 # Children belong to the process, not to a driver object: whoever comes by reaps them.
-_children: list[subprocess.Popen[bytes]] = []
+_children: list[tuple[subprocess.Popen[bytes], Sequence[str]]] = []
 _children_guard = threading.Lock()
 
 
@@ -38,8 +40,10 @@ def spawn(
 ) -> subprocess.Popen[bytes]:
     """Start QEMU in `folder` as `owner`; it lives on when this service ends. What it complains of goes to qemu.log.
 
-    `-daemonize` is not used because it leaves the folder, to which all paths are relative. Raises QemuMissing.
+    `-daemonize` is not used because it leaves the folder, to which all paths are relative. Raises QemuMissing, and
+    OSError if another process lives in `folder`.
     """
+    alive = _taken(folder / layout.ALIVE)
     log = os.open(folder / layout.QEMU_LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     try:
         child = subprocess.Popen(
@@ -50,6 +54,7 @@ def spawn(
             stdout=log,
             stderr=log,
             start_new_session=True,
+            pass_fds=[alive],
             **programs.drop_to(owner, groups),
         )
     except FileNotFoundError:
@@ -58,22 +63,25 @@ def spawn(
         raise programs.missing(command[0]) from None
     finally:
         os.close(log)
+        os.close(alive)
     with _children_guard:
-        _children.append(child)
+        _children.append((child, command))
     return child
 
 
 def reap() -> None:
     """Let the kernel forget those of our children that have ended."""
     with _children_guard:
-        _children[:] = [child for child in _children if child.poll() is None]
+        _children[:] = [entry for entry in _children if entry[0].poll() is None]
 
 
 def complaint(folder: Path) -> str:
     """Return what QEMU last complained of, in one line."""
     with suppress(OSError):
         text = read_plainly(folder / layout.QEMU_LOG, 4096).decode(errors="replace")
-        return " / ".join(line.strip() for line in text.splitlines()[-5:] if line.strip())
+        # That we ended it ourselves is no news.
+        lines = [line.strip() for line in text.splitlines() if "terminating on signal" not in line]
+        return " / ".join(line for line in lines[-5:] if line)
     return ""
 
 
@@ -85,27 +93,40 @@ def read_plainly(path: Path, last: int) -> bytes:
 
 
 def lives(folder: Path) -> bool:
-    """Whether a QEMU process holds the pidfile of `folder`."""
+    """Whether a QEMU process lives in `folder`."""
     try:
-        handle = os.open(folder / layout.PIDFILE, os.O_RDONLY | os.O_NOFOLLOW)
+        handle = os.open(folder / layout.ALIVE, os.O_RDONLY | os.O_NOFOLLOW)
     except (FileNotFoundError, NotADirectoryError):
         return False
     try:
-        question = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        answer = struct.unpack(_FLOCK, fcntl.fcntl(handle, fcntl.F_GETLK, question))
-        return bool(answer[0] != fcntl.F_UNLCK)
+        answer = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+        return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
     finally:
         os.close(handle)
 
 
+def _taken(path: Path) -> int:
+    """Return `path` opened and locked. The lock goes to whoever inherits the open file (fcntl(2), OFD)."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.fcntl(handle, fcntl.F_OFD_SETLK, _WHOLE_FILE)
+    except BaseException:
+        os.close(handle)
+        raise
+    return handle
+
+
 def bearers(uuid: str) -> Iterator[int]:
-    """Yield the ids of all processes that were started as the machine `uuid`, even before they have a pidfile."""
+    """Yield the ids of all processes that were started as the machine `uuid`, whatever has become of their folder."""
     for entry in os.scandir("/proc"):
         if entry.name.isdecimal() and _bears(int(entry.name), uuid):
             yield int(entry.name)
 
 
 def _bears(pid: int, uuid: str) -> bool:
+    # The kernel shows no command line yet for a moment after a process has been started.
+    if any(child.pid == pid and uuid in command for child, command in list(_children)):
+        return True
     try:
         return b"\0-uuid\0" + uuid.encode() + b"\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:

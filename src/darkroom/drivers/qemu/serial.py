@@ -33,9 +33,8 @@ def readable(data: bytes) -> list[str]:
 
 
 def _printable(line: str) -> str:
-    return "".join(
-        sign for sign in line.expandtabs() if sign.isprintable() and sign != "\N{REPLACEMENT CHARACTER}"
-    ).rstrip()
+    kept = (sign for sign in line if sign == "\t" or (sign.isprintable() and sign != "\N{REPLACEMENT CHARACTER}"))
+    return "".join(kept).expandtabs().rstrip()
 
 
 def told(folder: Path, lines: int = 20) -> str:

@@ -1,0 +1,54 @@
+"""The service under test: one for the whole session, or one for a test that ends and starts it."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from service_process import INSTANT, Service
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A service that works without taking time. It must end well and have met nothing unexpected."""
+    service = Service(tmp_path_factory.mktemp("service") / "data")
+    try:
+        service.start()
+        yield service
+        service.stop_cleanly()
+        assert not service.logged_errors()
+    finally:
+        service.end()
+
+
+@pytest.fixture(scope="session")
+def image(service: Service) -> str:
+    """An image to start servers from."""
+    return service.add_image()
+
+
+@pytest.fixture
+def new_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Start services of one's own, for tests that end them."""
+    started: list[Service] = []
+
+    def start(*, durations: str = INSTANT) -> Service:
+        service = Service(tmp_path / f"data-{len(started)}", durations=durations)
+        started.append(service)
+        service.start()
+        return service
+
+    yield start
+    for service in started:
+        service.end()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show the service's log beside a failure."""
+    report: Any = yield
+    if report.failed and hasattr(item, "funcargs"):
+        for value in item.funcargs.values():
+            if isinstance(value, Service) and value.log.exists():
+                report.sections.append(("log of the service", value.log_tail()))
+    return report
