@@ -10,12 +10,11 @@ say() { printf '%s\n' "$*" >&2; }
 # Command to look for, and the Debian package that has it.
 wanted='qemu-system-x86_64 qemu-system-x86
 qemu-img qemu-utils
-mke2fs e2fsprogs
 ssh openssh-client'
 
 missing() {
     echo "$wanted" | while read -r command package; do
-        command -v "$command" >/dev/null 2>&1 || [ -x "/sbin/$command" ] || echo "$package"
+        command -v "$command" >/dev/null 2>&1 || echo "$package"
     done
 }
 

@@ -62,7 +62,7 @@ class Service:
         self.engine = Engine(self.store, tools, workers=settings.workers, poll_interval=settings.poll_interval)
         self.identity = Identity(self.store, Tokens(self.sealer, now_ms))
         self.images = Images(self.store, self.image_store, now_ms)
-        self.jobs = Jobs(self.store)
+        self.jobs = Jobs(self.store, now_ms)
         self.servers = Servers(self.store, self.engine.accept, FLAVOURS, snowflakes, now_ms)
 
     @asynccontextmanager

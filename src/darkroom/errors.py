@@ -54,6 +54,10 @@ class ServerNotReady(Refused):
     """The image server's state does not allow this action."""
 
 
+class SubJobNotFinal(Refused):
+    """A sub-job that has not ended cannot be deleted."""
+
+
 class Unauthenticated(Refused):
     """Incorrect IAM authentication information: x-auth-token not found"""
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from service_process import INSTANT, Service, eventually
 
+from darkroom.wire.times import parse
+
 NewService = Callable[..., Service]
 
 
@@ -26,7 +28,7 @@ def without_names(told: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 
 
 def assert_in_order(service: Service) -> None:
-    """See that nothing is left over: a machine for each server, a file for each image, no frozen disk, no event lost."""
+    """See that there is a machine for each server, a file for each image, and nothing else; that no event is lost."""
     servers = {str(row[0]) for row in service.rows("SELECT id FROM image_servers")}
     in_error = {str(row[0]) for row in service.rows("SELECT id FROM image_servers WHERE status = 'ERROR'")}
     assert service.machines() == servers - in_error
@@ -193,16 +195,13 @@ def test_a_create_that_fails_says_why_and_leaves_no_machine(
     sub_job = failed(service, service.create(image, name))
     assert sub_job["status"] == "FAILED"
     told = sub_job["job_execute_info"]
-    assert (told["error_code"], told["error_message"]) == (code, f"{step}: {message}"[:2000])
+    assert told["error_code"] == code
+    assert told["error_message"].split("\n")[0] == f"{step}: {message}"[:2000], "a console's last lines may follow"
     server = service.server(sub_job["job_resource_info"]["resource_id"])
     assert (server["status"], server["name"]) == ("ERROR", name), "the record stays, to tell of it"
     access = service.ask("GET", f"image-servers/{server['id']}/access")
     assert access.status_code == (400 if call in ("check", "create", "await_guest", "admit") else 200)
-    assert eventually_nothing(service, server["id"])
-
-
-def eventually_nothing(service: Service, name: str) -> bool:
-    return left_of(service, name) == []
+    assert left_of(service, server["id"]) == []
 
 
 @pytest.mark.parametrize("before", ["ACTIVE", "BUILT"])
@@ -213,7 +212,7 @@ def eventually_nothing(service: Service, name: str) -> bool:
         ("generalise", {"error": "GeneraliseFailed", "after": 0.5}, "generalise", "Darkroom.0202"),
         ("flatten", {"error": "CaptureFailed", "after": 0.5}, "flatten", "Darkroom.0203"),
         ("flatten", {"error": "HostFull", "after": 1}, "flatten", "Darkroom.0101"),
-        ("discard", {"error": "CaptureFailed", "times": 1}, "discard snapshot", "Darkroom.0203"),
+        ("discard", {"error": "CaptureFailed"}, "discard snapshot", "Darkroom.0203"),
     ],
 )
 def test_a_build_that_fails_leaves_the_server_as_it_was(
@@ -223,7 +222,7 @@ def test_a_build_that_fails_leaves_the_server_as_it_was(
     if before == "BUILT":
         service.succeeded(service.build(server))
     was = service.server(server)
-    service.fault(call, server, **how)
+    service.fault(call, server, **how, times=1)
     job_id = service.build(server, "never", execute_sysprep=True)
     sub_job = failed(service, job_id)
     assert sub_job["status"] == "FAILED"
@@ -232,7 +231,7 @@ def test_a_build_that_fails_leaves_the_server_as_it_was(
     assert told["error_code"] == code
     assert told["error_message"].startswith(f"{step}: ")
     now = service.server(server)
-    assert now.pop("update_time") >= was.pop("update_time")
+    assert parse(now.pop("update_time")) >= parse(was.pop("update_time"))
     assert now == was
     assert was["status"] == before
     image_id = json.loads(service.rows('SELECT "order" FROM jobs WHERE id = ?', int(job_id))[0][0])["image_id"]
@@ -303,4 +302,5 @@ def test_the_timeline_tells_of_the_failed_step_and_of_its_undoing(service: Servi
         ("boot machine", "undo", "SUCCESS"),
     ]
     assert steps[4]["error"] == "log in: refused"
-    assert all(step["begin_time"] <= step["end_time"] for step in steps)
+    for step in steps:
+        assert parse(step["begin_time"]) <= parse(step["end_time"])

@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Coroutine, Iterator
 from itertools import pairwise
@@ -535,6 +536,83 @@ def test_a_released_machine_is_shut_down_and_its_disk_kept(world: World) -> None
     assert not list(process.bearers(machines.uuid_of(key)))
     kept = world.data / "released" / key / "vm" / "disk-0.qcow2"
     subprocess.run(["qemu-img", "check", "-q", kept], check=True)
+
+
+SERVICE = """
+import asyncio, sys
+from pathlib import Path
+from darkroom.drivers.base import MachineSpec, no_progress
+from darkroom.drivers.qemu.compute import QemuCompute
+
+call, data, kit, key, *words = sys.argv[1:]
+compute = QemuCompute(Path(data), Path(kit), accelerator="tcg")
+spec = MachineSpec(name="x", image_id=words[0], cpus=1, memory_mib=256, disk_bytes=1 << 30)
+work = {
+    "create": lambda: compute.create(key, spec),
+    "snapshot": lambda: compute.snapshot(key, words[0]),
+    "flatten": lambda: compute.flatten(key, words[0], words[1], progress=no_progress),
+    "generalise": lambda: compute.generalise(key, words[0], [], timeout=60, progress=no_progress),
+}
+print("ready", flush=True)
+asyncio.run(work[call]())
+"""
+
+
+def die_during(world: World, delay: float, call: str, key: str, *words: str) -> None:
+    """Have another process make a call, and kill it with SIGKILL `delay` seconds after it has begun."""
+    command = [sys.executable, "-c", SERVICE, call, world.data, world.kit.tiny.parent, key, *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as service:
+        assert service.stdout is not None
+        assert service.stdout.readline() == b"ready\n"
+        time.sleep(delay)
+        service.kill()
+
+
+def test_a_service_killed_while_it_creates_is_followed_up(world: World, halting: ImageId) -> None:
+    for step in range(10):
+        key = new_key()
+        die_during(world, step * 0.012, "create", key, halting)
+        machine = run(world.compute.create(key, world.spec(halting)))
+        assert machine.state is MachineState.RUNNING
+        assert list(process.bearers(machine.instance_id)) == [world.pid(key)]
+        assert world.active_layer(key) == "disk-0.qcow2"
+        run(world.compute.delete(key))
+
+
+def test_a_service_killed_while_it_creates_leaves_nothing_that_deleting_misses(world: World, halting: ImageId) -> None:
+    for step in range(10):
+        key = new_key()
+        die_during(world, step * 0.012, "create", key, halting)
+        run(world.compute.delete(key))
+        assert not world.home(key).exists()
+        assert not list(process.bearers(machines.uuid_of(key)))
+
+
+def test_a_service_killed_while_it_takes_a_snapshot_is_followed_up(world: World, machine: ServerId) -> None:
+    for step in range(12):
+        capture, before = new_capture(), world.record(machine).disk
+        die_during(world, step * 0.02, "snapshot", machine, capture)
+        run(world.compute.snapshot(machine, capture))
+        assert world.active_layer(machine) == world.record(machine).disk == snapshot.next_disk(before)
+        world.sh(machine, f"echo {step} >/opt/steps; sync")
+        run(world.compute.discard(machine, capture))
+    assert not (world.home(machine) / "pausing").exists()
+
+
+def test_a_service_killed_while_it_copies_is_followed_up(world: World, machine: ServerId) -> None:
+    capture = new_capture()
+    run(world.compute.snapshot(machine, capture))
+    for step in range(6):
+        image = new_image()
+        die_during(world, step * 0.04, "flatten", machine, capture, image)
+        facts = run(world.compute.flatten(machine, capture, image, progress=no_progress))
+        assert run(world.compute.image_store.facts(image)) == facts
+        run(world.compute.check(world.spec(image)))
+    die_during(world, 0.5, "generalise", machine, capture)
+    run(world.compute.generalise(machine, capture, [], timeout=60, progress=no_progress))
+    run(world.compute.discard(machine, capture))
+    assert not list((world.data / "images").glob("*.partial"))
+    assert not list(process.bearers(machines.uuid_of(machine, capture)))
 
 
 @pytest.mark.skipif(not os.access("/dev/kvm", os.R_OK | os.W_OK), reason="needs /dev/kvm")

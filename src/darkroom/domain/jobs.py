@@ -44,6 +44,8 @@ MOVES: Final[Mapping[SubJobStatus, frozenset[SubJobStatus]]] = {
 }
 #: No step of these will run any more.
 FINAL: Final = frozenset({_S.SUCCESS, _S.FAILED, _S.ABNORMAL})
+#: May be removed from the history (contract section 3.5).
+DELETABLE: Final = frozenset({_S.SUCCESS, _S.FAILED})
 
 
 class SubJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +80,14 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def is_final(self) -> bool:
         return self.status in (JobStatus.SUCCESS, JobStatus.FAILED)
+
+
+class SubJobFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which sub-jobs are wanted; what is empty or None does not count."""
+
+    job_types: frozenset[JobType] = frozenset()
+    status: SubJobStatus | None = None
+    job_id: str = ""
 
 
 def outcome(sub_jobs: Iterable[SubJobStatus]) -> JobStatus:

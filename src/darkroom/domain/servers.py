@@ -21,12 +21,14 @@ class ServerStatus(StrEnum):
 class Action(StrEnum):
     """What a caller may ask of an image server, as its refusals name it."""
 
+    UPDATE = "update"
     BUILD = "build an image of"
     DELETE = "delete"
 
 
 #: The states in which an action is allowed (contract section 6.1).
 ALLOWED: Final[Mapping[Action, frozenset[ServerStatus]]] = {
+    Action.UPDATE: frozenset(ServerStatus) - {ServerStatus.DELETING},
     Action.BUILD: frozenset({ServerStatus.ACTIVE, ServerStatus.BUILT}),
     Action.DELETE: frozenset({ServerStatus.ACTIVE, ServerStatus.BUILT, ServerStatus.ERROR}),
 }

@@ -46,12 +46,15 @@ def decode(request: Request, body: bytes, into: type[T], in_words: Mapping[str, 
 
 
 def project_of(request: Request) -> ProjectId:
-    return ProjectId(_path_id(request, "project_id"))
+    return ProjectId(path_id(request, "project_id"))
 
 
 def path_id(request: Request, name: str) -> str:
     """Return an id from the path. Raises InvalidParameter if it is longer than the contract allows."""
-    return _path_id(request, name)
+    value: str = request.path_params[name]
+    if len(value) > ID_LIMIT:
+        raise InvalidParameter(name, f"must not be longer than {ID_LIMIT} characters")
+    return value
 
 
 def page_of(request: Request) -> dict[str, int]:
@@ -95,8 +98,10 @@ def choice(request: Request, name: str, among: type[E], *, mandatory: bool = Fal
         raise InvalidParameter(name, f"must be one of {', '.join(among)}") from None
 
 
-def _path_id(request: Request, name: str) -> str:
-    value: str = request.path_params[name]
-    if len(value) > ID_LIMIT:
-        raise InvalidParameter(name, f"must not be longer than {ID_LIMIT} characters")
-    return value
+def choices(request: Request, name: str, among: type[E]) -> frozenset[E]:
+    """Return values of the query, divided by commas, as ones of an enumeration; none if it is empty or not there."""
+    values = [value for value in text(request, name, most=ID_LIMIT).split(",") if value]
+    try:
+        return frozenset(among(value) for value in values)
+    except ValueError:
+        raise InvalidParameter(name, f"must be of {', '.join(among)}, divided by commas") from None

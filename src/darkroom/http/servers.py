@@ -1,4 +1,4 @@
-"""Routes of image servers (contract sections 3.6 to 3.8, 3.10, 3.11), and their access, beside the contract."""
+"""Routes of image servers (contract sections 3.6 to 3.11), and their access, beside the contract."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -36,6 +36,18 @@ def routes(operations: Operations, servers: Servers) -> list[BaseRoute]:
         """ShowImageServer."""
         return JSON(wire.server(await servers.show(caller, project_of(request), path_id(request, "server_id"))))
 
+    async def update_server(caller: Caller, request: Request, body: bytes) -> Response:
+        """UpdateImageServer: its name or description."""
+        wanted = decode(request, body, wire.UpdateImageServer, wire.IN_WORDS["CreateImageServer"])
+        await servers.update(
+            caller,
+            project_of(request),
+            path_id(request, "server_id"),
+            name=wanted.name,
+            description=wanted.description,
+        )
+        return Response()
+
     async def recreate_image(caller: Caller, request: Request, body: bytes) -> Response:
         """RecreateServerImage: builds an image; starts a job."""
         wanted = decode(request, body, wire.RecreateServerImage, wire.IN_WORDS["RecreateServerImage"])
@@ -65,6 +77,7 @@ def routes(operations: Operations, servers: Servers) -> list[BaseRoute]:
         operations.read("GET", SERVERS, list_servers),
         operations.write("PATCH", f"{SERVERS}/actions/batch-delete", batch_delete),
         operations.read("GET", f"{SERVERS}/{{server_id}}", show_server),
+        operations.write("PATCH", f"{SERVERS}/{{server_id}}", update_server),
         operations.write("POST", f"{SERVERS}/{{server_id}}/actions/recreate-image", recreate_image),
         operations.read("GET", f"{SERVERS}/{{server_id}}/access", show_access),
     ]

@@ -1,17 +1,20 @@
-"""Reading jobs."""
+"""Reading jobs, and clearing their history."""
+
+from collections.abc import Sequence
 
 from darkroom.domain.accounts import Caller
 from darkroom.domain.ids import ProjectId
-from darkroom.domain.jobs import Job, JobStatus, JobType
+from darkroom.domain.jobs import Job, JobStatus, JobType, SubJob, SubJobFilter
 from darkroom.domain.timeline import StepRecord, timeline
+from darkroom.domain.times import Clock
 from darkroom.store.store import Store
 
 
 class Jobs:
-    """What callers may learn of their jobs."""
+    """What callers may do with their jobs."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, clock: Clock) -> None:
+        self._store, self._clock = store, clock
 
     async def show(self, caller: Caller, project_id: ProjectId, job_id: str) -> Job:
         """Return a job with its sub-jobs. Raises JobNotFound, also for another project's."""
@@ -31,6 +34,24 @@ class Jobs:
         """Return how many jobs match, and one page of them, newest first."""
         caller.must("workspace:images:listImageJobs", project_id)
         return await self._store.jobs.page(project_id, job_type, status, offset, limit)
+
+    async def sub_jobs_page(
+        self, caller: Caller, project_id: ProjectId, matching: SubJobFilter, *, offset: int, limit: int
+    ) -> tuple[int, list[SubJob]]:
+        """Return how many sub-jobs match, and one page of them, newest first."""
+        caller.must("workspace:imageServer:listImageSubJobs", project_id)
+        return await self._store.jobs.sub_jobs_page(project_id, matching, offset, limit)
+
+    async def count_sub_jobs(self, caller: Caller, project_id: ProjectId, matching: SubJobFilter) -> int:
+        """Return how many sub-jobs match."""
+        caller.must("workspace:imageServer:countImageSubJobs", project_id)
+        return await self._store.jobs.count_sub_jobs(project_id, matching)
+
+    async def delete_sub_jobs(self, caller: Caller, project_id: ProjectId, sub_job_ids: Sequence[str]) -> None:
+        """Remove ended sub-jobs from the history. Ids of none are skipped; one that has not ended refuses them all."""
+        caller.must("workspace:imageServer:batchDeleteImageSubJobs", project_id)
+        now = self._clock()
+        await self._store.write(lambda tx: tx.jobs.delete_sub_jobs(project_id, sub_job_ids, now))
 
     async def timeline(self, caller: Caller, project_id: ProjectId, job_id: str) -> list[StepRecord]:
         """Return the steps of a job, done and undone, in the order they began."""

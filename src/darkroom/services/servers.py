@@ -89,6 +89,22 @@ class Servers:
         await self._store.write(accept)
         return job.id
 
+    async def update(
+        self, caller: Caller, project_id: ProjectId, server_id: str, *, name: str | None, description: str | None
+    ) -> None:
+        """Change a server's name or description; None leaves it. Raises ServerNotReady while it is being deleted."""
+        caller.must("workspace:imageServer:update", project_id)
+        server = await self._store.servers.get(project_id, server_id)
+        given = {"name": name, "description": description}
+        changes = {field: value for field, value in given.items() if value is not None}
+        now = self._clock()
+
+        def update(tx: Transaction) -> None:
+            if not tx.servers.change(server, now, of=ALLOWED[Action.UPDATE], **changes):
+                raise _refusal(Action.UPDATE, server)
+
+        await self._store.write(update)
+
     async def build(
         self, caller: Caller, project_id: ProjectId, server_id: str, *, name: str, description: str, sysprep: bool
     ) -> JobId:

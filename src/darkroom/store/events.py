@@ -9,9 +9,11 @@ from darkroom.domain.events import Event
 from darkroom.domain.ids import JobId, ProjectId, SubJobId
 from darkroom.store.rows import Reader, from_json, key_of, to_json
 
+# A conflict alone would use up a number, and `seq` would have a gap where nothing is missing.
 _INSERT = sa.text(
     "INSERT INTO events (at, project_id, kind, job_id, sub_job_id, resource_id, data, once)"
-    " VALUES (:at, :project_id, :kind, :job_id, :sub_job_id, :resource_id, :data, :once)"
+    " SELECT :at, :project_id, :kind, :job_id, :sub_job_id, :resource_id, :data, :once"
+    " WHERE NOT EXISTS (SELECT 1 FROM events WHERE once = :once)"
     " ON CONFLICT (once) DO NOTHING"
 )
 _OF_JOB = "SELECT seq, at, kind, sub_job_id, resource_id, data FROM events WHERE job_id = :job ORDER BY seq"

@@ -1,12 +1,24 @@
 """Jobs and sub-jobs in the database."""
 
+from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 
 from darkroom.domain.ids import JobId, ProjectId, SubJobId
-from darkroom.domain.jobs import FINAL, MOVES, Job, JobStatus, JobType, SubJob, SubJobStatus, outcome
-from darkroom.errors import JobNotFound
+from darkroom.domain.jobs import (
+    DELETABLE,
+    FINAL,
+    MOVES,
+    Job,
+    JobStatus,
+    JobType,
+    SubJob,
+    SubJobFilter,
+    SubJobStatus,
+    outcome,
+)
+from darkroom.errors import JobNotFound, SubJobNotFinal
 from darkroom.store.events import EventWrites
 from darkroom.store.rows import Reader, Row, from_json, key_of, to_json
 from darkroom.store.tables import jobs, sub_jobs
@@ -59,6 +71,25 @@ class Jobs:
             offset=offset,
         )
         return (count[0] if count else 0), [_job(row) for row in rows]
+
+    async def sub_jobs_page(
+        self, project_id: ProjectId, matching: SubJobFilter, offset: int, limit: int
+    ) -> tuple[int, list[SubJob]]:
+        """Return how many sub-jobs match, and one page of them, newest first."""
+        where, values = _where(project_id, matching)
+        rows = await self._reader.all(
+            f"SELECT {_SUB_JOB} FROM sub_jobs WHERE {where} ORDER BY id DESC LIMIT :limit OFFSET :offset",
+            **values,
+            limit=limit,
+            offset=offset,
+        )
+        return await self.count_sub_jobs(project_id, matching), [_sub_job(row) for row in rows]
+
+    async def count_sub_jobs(self, project_id: ProjectId, matching: SubJobFilter) -> int:
+        """Return how many sub-jobs match."""
+        where, values = _where(project_id, matching)
+        row = await self._reader.one(f"SELECT count(*) FROM sub_jobs WHERE {where}", **values)
+        return row[0] if row else 0
 
 
 class JobWrites:
@@ -139,6 +170,28 @@ class JobWrites:
             sub_jobs.update().where(sub_jobs.c.id == key_of(sub_job.id)).values(resource_id=resource_id)
         )
 
+    def delete_sub_jobs(self, project_id: ProjectId, sub_job_ids: Collection[str], at: int) -> None:
+        """Remove ended sub-jobs from the history of their jobs; ids of none are skipped.
+
+        Raises SubJobNotFinal, and then removes nothing, if one of them has not ended as SUCCESS or FAILED.
+        """
+        found = self._connection.execute(
+            sa.select(sub_jobs.c.id, sub_jobs.c.job_id, sub_jobs.c.status).where(
+                sub_jobs.c.project_id == project_id, sub_jobs.c.id.in_([key_of(each) for each in sub_job_ids])
+            )
+        ).all()
+        for sub_job_id, _, status in found:
+            if status not in DELETABLE:
+                raise SubJobNotFinal(f"The sub-job {sub_job_id} is {status}; only SUCCESS or FAILED may be deleted.")
+        for sub_job_id, job_id, _ in found:
+            self._connection.execute(sub_jobs.delete().where(sub_jobs.c.id == sub_job_id))
+            self._connection.execute(
+                jobs.update().where(jobs.c.id == job_id).values(sub_jobs_total=jobs.c.sub_jobs_total - 1)
+            )
+            self._events.add(
+                "sub_job.removed", at, project_id, job_id=JobId(str(job_id)), sub_job_id=SubJobId(str(sub_job_id))
+            )
+
     def end(self, job: Job, at: int) -> None:
         """End a job whose sub-jobs have all ended, with the status that follows from theirs."""
         statuses = self._connection.scalars(sa.select(sub_jobs.c.status).where(sub_jobs.c.job_id == key_of(job.id)))
@@ -152,6 +205,23 @@ class JobWrites:
         )
         if ended.rowcount:
             self._events.add("job.ended", at, job.project_id, job_id=job.id, data={"status": status})
+
+
+def _where(project_id: ProjectId, wanted: SubJobFilter) -> tuple[str, dict[str, Any]]:
+    """Return the condition that sub-jobs fulfil, and the values of its parameters."""
+    conditions = ["project_id = :project"]
+    values: dict[str, Any] = {"project": project_id}
+    if wanted.job_types:
+        types = {f"type{number}": job_type for number, job_type in enumerate(sorted(wanted.job_types))}
+        conditions.append(f"job_type IN ({', '.join(f':{name}' for name in types)})")
+        values |= types
+    if wanted.status:
+        conditions.append("status = :status")
+        values["status"] = wanted.status
+    if wanted.job_id:
+        conditions.append("job_id = :job")
+        values["job"] = key_of(wanted.job_id)
+    return " AND ".join(conditions), values
 
 
 def _job(row: Row, its_sub_jobs: tuple[SubJob, ...] = ()) -> Job:

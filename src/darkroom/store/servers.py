@@ -118,6 +118,14 @@ class ServerWrites:
             self._event("server.moved", at, server_id, job, {"status": to, **(names or {})})
         return bool(moved.rowcount)
 
+    def change(self, server: ImageServer, at: int, *, of: Collection[ServerStatus], **changes: str) -> bool:
+        """Change a server's name or description, if its state is one of `of` now; say whether it is."""
+        statement = image_servers.update().where(_is(server.id), image_servers.c.status.in_(list(of)))
+        changed = self._connection.execute(statement.values({"update_time": at, **changes}))
+        if changed.rowcount:
+            self._events.add("server.changed", at, server.project_id, resource_id=server.id, data=changes)
+        return bool(changed.rowcount)
+
     def set_access(self, server: ImageServer, access: ServerAccess, at: int, *, job: Job) -> None:
         """Keep how the server's account signs in, sealed."""
         self._connection.execute(image_servers.update().where(_is(server.id)).values(sealed_access=self._seal(access)))

@@ -1,12 +1,13 @@
-"""Jobs on the wire (contract sections 2.11, 3.1 and 3.2): fields in the order of the seed page."""
+"""Jobs on the wire (contract sections 2.11 and 3.1 to 3.5): fields in the order of the seed page."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET, Meta, UnsetType
 
 from darkroom.domain import jobs as domain
 from darkroom.domain.timeline import StepRecord
+from darkroom.wire.servers import Id
 from darkroom.wire.times import spell
 
 
@@ -49,6 +50,10 @@ class ImageJob(ImageJobInfo, kw_only=True):
     """A job with its sub-jobs: the answer of ShowImageJob."""
 
     sub_jobs: list[ImageJobDetailInfo]
+
+
+class BatchDeleteImageSubJobs(msgspec.Struct):
+    items: Annotated[list[Id], Meta(min_length=1, max_length=20)]
 
 
 class Timeline(msgspec.Struct):

@@ -161,6 +161,13 @@ class RecreateServerImage(msgspec.Struct, kw_only=True):
     execute_sysprep: bool | None = False
 
 
+class UpdateImageServer(msgspec.Struct, kw_only=True):
+    """What is absent or null stays as it is."""
+
+    name: ServerName | None = None
+    description: _Text255 | None = None
+
+
 class BatchDeleteImageServer(msgspec.Struct, kw_only=True):
     items: Annotated[list[Id], Meta(min_length=1, max_length=20)]
     recursive: bool | None = False
