@@ -21,7 +21,7 @@ from darkroom.domain.ids import Snowflakes
 from darkroom.domain.times import now_ms
 from darkroom.drivers.base import Compute, ImageStore
 from darkroom.errors import DarkroomError
-from darkroom.http import application, health, iam
+from darkroom.http import application, health, iam, openapi
 from darkroom.http import images as image_routes
 from darkroom.http import jobs as job_routes
 from darkroom.http import servers as server_routes
@@ -87,15 +87,14 @@ class Service:
     def application(self) -> Starlette:
         """Return the ASGI application; it expects the service to run."""
         operations = Operations(Authenticator(self.identity, now_ms))
-        return application.application(
-            [
-                *job_routes.routes(operations, self.jobs),
-                *server_routes.routes(operations, self.servers),
-                *image_routes.routes(operations, self.images),
-                *iam.routes(self.identity, self.settings.region),
-                *health.routes(self.store, self.settings.driver),
-            ]
-        )
+        described = [
+            *job_routes.routes(operations, self.jobs),
+            *server_routes.routes(operations, self.servers),
+            *image_routes.routes(operations, self.images),
+            *iam.routes(self.identity, self.settings.region),
+            *health.routes(self.store, self.settings.driver),
+        ]
+        return application.application([*described, *openapi.routes(described)])
 
 
 def run(settings: Settings) -> None:

@@ -115,7 +115,6 @@ def test_apply_refresh_and_destroy(terraform: Terraform, service: Service, image
     assert server_id not in service.machines()
 
 
-@pytest.mark.xfail(strict=True, reason="UpdateImageServer is not served yet")
 def test_an_update_sends_both_fields(terraform: Terraform, service: Service, image: str) -> None:
     server_id = service.new_server(image, "tf-before")
     body = {"name": "tf-after", "description": ""}

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from darkroom.domain.accounts import Token
 from darkroom.domain.ids import AccountId, ProjectId, UserId
 from darkroom.errors import Unauthenticated
-from darkroom.domain.accounts import Token
 from darkroom.services.tokens import Tokens
 from darkroom.store.sealing import Sealer
 

@@ -25,6 +25,14 @@ class ImageStatus(StrEnum):
     ACTIVE = "active"  #: whole, checked and usable
 
 
+class ImageOrder(StrEnum):
+    """What a list of images may be sorted by."""
+
+    CREATED_AT = "created_at"
+    NAME = "name"
+    SIZE = "size"
+
+
 class Image(msgspec.Struct, frozen=True, kw_only=True):
     """A disk image. Sizes in bytes, times in milliseconds; sizes and digest are known once it is active.
 

@@ -15,8 +15,3 @@ class JSON(Response):
 
     def render(self, content: Any) -> bytes:
         return _encode(content)
-
-
-def page(count: int, items: list[Any]) -> JSON:
-    """A page of a list (contract section 2.6)."""
-    return JSON({"count": count, "items": items})

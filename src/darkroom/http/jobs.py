@@ -6,15 +6,22 @@ from starlette.routing import BaseRoute
 
 from darkroom.domain.accounts import Caller
 from darkroom.domain.jobs import JobStatus, JobType, SubJobFilter, SubJobStatus
-from darkroom.http.answers import JSON, page
+from darkroom.http.answers import JSON
 from darkroom.http.operations import Operations
-from darkroom.http.requests import choice, choices, decode, page_of, path_id, project_of, text
+from darkroom.http.parameters import ID_LIMIT, PAGE, Choice, Choices, Text, page_of
+from darkroom.http.requests import decode, path_id, project_of
 from darkroom.services.jobs import Jobs
 from darkroom.wire import jobs as wire
 from darkroom.wire.servers import unique
 
 JOBS = "/v1/{project_id}/image-server-jobs"
 SUB_JOBS = "/v1/{project_id}/image-server-sub-jobs"
+
+JOB_TYPE = Choice("job_type", JobType, mandatory=True, meaning="Must be there; an empty value selects all types.")
+JOB_TYPES = Choices("job_type", JobType, meaning="Types divided by commas; without it, all.")
+STATUS = Choice("status", JobStatus)
+SUB_JOB_STATUS = Choice("status", SubJobStatus)
+JOB_ID = Text("job_id", ID_LIMIT, meaning="The job that they belong to.")
 
 
 def routes(operations: Operations, jobs: Jobs) -> list[BaseRoute]:
@@ -27,27 +34,27 @@ def routes(operations: Operations, jobs: Jobs) -> list[BaseRoute]:
         count, found = await jobs.page(
             caller,
             project_of(request),
-            job_type=choice(request, "job_type", JobType, mandatory=True),
-            status=choice(request, "status", JobStatus),
+            job_type=JOB_TYPE.read(request),
+            status=STATUS.read(request),
             **page_of(request),
         )
-        return page(count, [wire.job_info(job) for job in found])
+        return JSON(wire.ImageJobs(count, [wire.job_info(job) for job in found]))
 
     async def show_timeline(caller: Caller, request: Request) -> Response:
         """The steps of a job with their times."""
         return JSON(wire.timeline(await jobs.timeline(caller, project_of(request), path_id(request, "job_id"))))
 
     async def list_sub_jobs(caller: Caller, request: Request) -> Response:
-        """ListImageSubJobs: newest first."""
-        job_type = choice(request, "job_type", JobType, mandatory=True)
+        """ListImageSubJobs: sub-jobs of one type, newest first."""
+        job_type = JOB_TYPE.read(request)
         matching = _sub_jobs_wanted(request, frozenset({job_type} if job_type else ()))
         count, found = await jobs.sub_jobs_page(caller, project_of(request), matching, **page_of(request))
-        return page(count, [wire.sub_job(sub_job) for sub_job in found])
+        return JSON(wire.ImageSubJobs(count, [wire.sub_job(sub_job) for sub_job in found]))
 
     async def count_sub_jobs(caller: Caller, request: Request) -> Response:
-        """CountImageSubJobs: of some types, or of all."""
-        matching = _sub_jobs_wanted(request, choices(request, "job_type", JobType))
-        return JSON({"count": await jobs.count_sub_jobs(caller, project_of(request), matching)})
+        """CountImageSubJobs: how many there are of some types, or of all."""
+        matching = _sub_jobs_wanted(request, JOB_TYPES.read(request))
+        return JSON(wire.Count(await jobs.count_sub_jobs(caller, project_of(request), matching)))
 
     async def delete_sub_jobs(caller: Caller, request: Request, body: bytes) -> Response:
         """BatchDeleteImageSubJobs: removes ended ones from the history."""
@@ -56,16 +63,26 @@ def routes(operations: Operations, jobs: Jobs) -> list[BaseRoute]:
         await jobs.delete_sub_jobs(caller, project_of(request), wanted.items)
         return Response()
 
+    sub_jobs_wanted = (SUB_JOB_STATUS, JOB_ID)
     return [
-        operations.read("GET", SUB_JOBS, list_sub_jobs),
-        operations.read("GET", f"{SUB_JOBS}/actions/count", count_sub_jobs),
-        operations.write("PATCH", f"{SUB_JOBS}/actions/batch-delete", delete_sub_jobs),
-        operations.read("GET", f"{JOBS}/{{job_id}}", show_job),
-        operations.read("GET", JOBS, list_jobs),
-        operations.read("GET", f"{JOBS}/{{job_id}}/timeline", show_timeline),
+        operations.read("GET", f"{JOBS}/{{job_id}}", show_job, answer=wire.ImageJob),
+        operations.read("GET", JOBS, list_jobs, parameters=(JOB_TYPE, STATUS, *PAGE), answer=wire.ImageJobs),
+        operations.read("GET", f"{JOBS}/{{job_id}}/timeline", show_timeline, answer=wire.Timeline),
+        operations.read(
+            "GET", SUB_JOBS, list_sub_jobs, parameters=(JOB_TYPE, *sub_jobs_wanted, *PAGE), answer=wire.ImageSubJobs
+        ),
+        operations.read(
+            "GET",
+            f"{SUB_JOBS}/actions/count",
+            count_sub_jobs,
+            parameters=(JOB_TYPES, *sub_jobs_wanted),
+            answer=wire.Count,
+        ),
+        operations.write(
+            "PATCH", f"{SUB_JOBS}/actions/batch-delete", delete_sub_jobs, body=wire.BatchDeleteImageSubJobs
+        ),
     ]
 
 
 def _sub_jobs_wanted(request: Request, job_types: frozenset[JobType]) -> SubJobFilter:
-    status = choice(request, "status", SubJobStatus)
-    return SubJobFilter(job_types=job_types, status=status, job_id=text(request, "job_id", most=128))
+    return SubJobFilter(job_types=job_types, status=SUB_JOB_STATUS.read(request), job_id=JOB_ID.read(request))

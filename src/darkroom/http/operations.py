@@ -1,6 +1,13 @@
-"""An operation: a route whose caller is known. It answers with what a handler returns, or with the error it raises."""
+"""An operation: a route whose caller is known. It answers with what a handler returns, or with the error it raises.
 
-from collections.abc import Awaitable, Callable
+What a route says of itself beside its handler (its parameters, body and answer) is what the OpenAPI document is made
+of.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -8,10 +15,51 @@ from starlette.routing import Route
 
 from darkroom.domain.accounts import Caller
 from darkroom.http.auth import Authenticator
+from darkroom.http.parameters import Parameter
 from darkroom.http.requests import whole_body
 
 Handler = Callable[[Caller, Request], Awaitable[Response]]
 BodyHandler = Callable[[Caller, Request, bytes], Awaitable[Response]]
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+_NAMED = re.compile(r"((?:[A-Z][a-z]+){2,}): ")
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the OpenAPI document says of a route: types of body and answer, the status of success, the summary.
+
+    `body` and `answer` are types that msgspec can describe, `bytes` for anything else, or None for an empty one.
+    """
+
+    operation_id: str
+    summary: str
+    parameters: Sequence[Parameter] = ()
+    body: Any = None
+    answer: Any = None
+    status: int = 200
+    signed_in: bool = True
+
+
+class Operation(Route):
+    """A route with its description."""
+
+    def __init__(self, method: str, path: str, endpoint: Endpoint, description: Description) -> None:
+        super().__init__(path, endpoint, methods=[method])
+        self.method, self.description = method, description
+
+
+def describe(handler: Callable[..., Any], **more: Any) -> Description:
+    """Return a description whose name and summary are the first line of the handler's docstring.
+
+    `ShowImageJob: one job.` names the operation as the contract does; else its name is made of the handler's.
+    """
+    summary = (handler.__doc__ or handler.__name__).strip().split("\n")[0]
+    named = _NAMED.match(summary)
+    if named is None:
+        return Description("".join(map(str.capitalize, handler.__name__.split("_"))), summary, **more)
+    rest = summary[named.end() :]
+    return Description(named[1], rest[0].upper() + rest[1:], **more)
 
 
 class Operations:
@@ -20,15 +68,15 @@ class Operations:
     def __init__(self, authenticator: Authenticator) -> None:
         self._authenticator = authenticator
 
-    def read(self, method: str, path: str, handler: Handler) -> Route:
-        """Return a route whose handler needs no body."""
+    def read(self, method: str, path: str, handler: Handler, **more: Any) -> Operation:
+        """Return a route whose handler needs no body. `more` are fields of its Description."""
 
         async def endpoint(request: Request) -> Response:
             return await handler(await self._authenticator.caller(request), request)
 
-        return Route(path, endpoint, methods=[method])
+        return Operation(method, path, endpoint, describe(handler, **more))
 
-    def write(self, method: str, path: str, handler: BodyHandler) -> Route:
+    def write(self, method: str, path: str, handler: BodyHandler, **more: Any) -> Operation:
         """Return a route whose handler is given the whole body."""
 
         async def endpoint(request: Request) -> Response:
@@ -36,12 +84,12 @@ class Operations:
             body = getattr(request.state, "body", None)
             return await handler(caller, request, await whole_body(request) if body is None else body)
 
-        return Route(path, endpoint, methods=[method])
+        return Operation(method, path, endpoint, describe(handler, **more))
 
-    def stream(self, method: str, path: str, handler: Handler) -> Route:
+    def stream(self, method: str, path: str, handler: Handler, **more: Any) -> Operation:
         """Return a route whose handler reads the body as it comes."""
 
         async def endpoint(request: Request) -> Response:
             return await handler(await self._authenticator.caller(request, streamed=True), request)
 
-        return Route(path, endpoint, methods=[method])
+        return Operation(method, path, endpoint, describe(handler, body=bytes, **more))

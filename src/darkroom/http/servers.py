@@ -5,39 +5,44 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from darkroom.domain.accounts import Caller
-from darkroom.http.answers import JSON, page
+from darkroom.http.answers import JSON
 from darkroom.http.operations import Operations
-from darkroom.http.requests import decode, page_of, path_id, project_of, text
+from darkroom.http.parameters import ID_LIMIT, PAGE, Text, page_of
+from darkroom.http.requests import decode, path_id, project_of
 from darkroom.services.servers import Servers
 from darkroom.wire import servers as wire
 
 SERVERS = "/v1/{project_id}/image-servers"
 
+NAME_PART = Text("server_name", 1024, meaning="Part of the name, in letters of either case.")
+SERVER_ID = Text("server_id", ID_LIMIT, meaning="The id.")
+ENTERPRISE_PROJECT_ID = Text("enterprise_project_id", 128, meaning="`0` is the default one; without it, all.")
+
 
 def routes(operations: Operations, servers: Servers) -> list[BaseRoute]:
     async def create_server(caller: Caller, request: Request, body: bytes) -> Response:
-        """CreateImageServer: starts a job."""
+        """CreateImageServer: starts a job that boots one."""
         wanted = decode(request, body, wire.CreateImageServer, wire.IN_WORDS["CreateImageServer"])
         return JSON(wire.JobAccepted(await servers.create(caller, project_of(request), wanted.order())))
 
     async def list_servers(caller: Caller, request: Request) -> Response:
-        """ListImageServers: newest first."""
+        """ListImageServers: image servers, newest first."""
         count, found = await servers.page(
             caller,
             project_of(request),
-            name_contains=text(request, "server_name", most=1024),
-            server_id=text(request, "server_id", most=128),
-            enterprise_project_id=text(request, "enterprise_project_id", most=128),
+            name_contains=NAME_PART.read(request),
+            server_id=SERVER_ID.read(request),
+            enterprise_project_id=ENTERPRISE_PROJECT_ID.read(request),
             **page_of(request),
         )
-        return page(count, [wire.server(server) for server in found])
+        return JSON(wire.ImageServers(count, [wire.server(server) for server in found]))
 
     async def show_server(caller: Caller, request: Request) -> Response:
-        """ShowImageServer."""
+        """ShowImageServer: one image server."""
         return JSON(wire.server(await servers.show(caller, project_of(request), path_id(request, "server_id"))))
 
     async def update_server(caller: Caller, request: Request, body: bytes) -> Response:
-        """UpdateImageServer: its name or description."""
+        """UpdateImageServer: changes its name or description."""
         wanted = decode(request, body, wire.UpdateImageServer, wire.IN_WORDS["CreateImageServer"])
         await servers.update(
             caller,
@@ -49,7 +54,7 @@ def routes(operations: Operations, servers: Servers) -> list[BaseRoute]:
         return Response()
 
     async def recreate_image(caller: Caller, request: Request, body: bytes) -> Response:
-        """RecreateServerImage: builds an image; starts a job."""
+        """RecreateServerImage: starts a job that builds an image of it."""
         wanted = decode(request, body, wire.RecreateServerImage, wire.IN_WORDS["RecreateServerImage"])
         job_id = await servers.build(
             caller,
@@ -62,7 +67,7 @@ def routes(operations: Operations, servers: Servers) -> list[BaseRoute]:
         return JSON(wire.JobAccepted(job_id))
 
     async def batch_delete(caller: Caller, request: Request, body: bytes) -> Response:
-        """BatchDeleteImageServer: starts a job."""
+        """BatchDeleteImageServer: starts a job that deletes some."""
         wanted = decode(request, body, wire.BatchDeleteImageServer, {})
         wire.unique("items", wanted.items)
         job_id = await servers.delete(caller, project_of(request), wanted.items, recursive=bool(wanted.recursive))
@@ -72,12 +77,19 @@ def routes(operations: Operations, servers: Servers) -> list[BaseRoute]:
         """How the authorised account signs in to an image server."""
         return JSON(wire.access(await servers.access(caller, project_of(request), path_id(request, "server_id"))))
 
+    filters = (NAME_PART, SERVER_ID, ENTERPRISE_PROJECT_ID)
+    one, actions = f"{SERVERS}/{{server_id}}", f"{SERVERS}/{{server_id}}/actions"
+    job = wire.JobAccepted
     return [
-        operations.write("POST", SERVERS, create_server),
-        operations.read("GET", SERVERS, list_servers),
-        operations.write("PATCH", f"{SERVERS}/actions/batch-delete", batch_delete),
-        operations.read("GET", f"{SERVERS}/{{server_id}}", show_server),
-        operations.write("PATCH", f"{SERVERS}/{{server_id}}", update_server),
-        operations.write("POST", f"{SERVERS}/{{server_id}}/actions/recreate-image", recreate_image),
-        operations.read("GET", f"{SERVERS}/{{server_id}}/access", show_access),
+        operations.write("POST", SERVERS, create_server, body=wire.CreateImageServer, answer=job),
+        operations.read("GET", SERVERS, list_servers, parameters=(*filters, *PAGE), answer=wire.ImageServers),
+        operations.write(
+            "PATCH", f"{SERVERS}/actions/batch-delete", batch_delete, body=wire.BatchDeleteImageServer, answer=job
+        ),
+        operations.read("GET", one, show_server, answer=wire.ImageServer),
+        operations.write("PATCH", one, update_server, body=wire.UpdateImageServer),
+        operations.write(
+            "POST", f"{actions}/recreate-image", recreate_image, body=wire.RecreateServerImage, answer=job
+        ),
+        operations.read("GET", f"{one}/access", show_access, answer=wire.ServerAccess),
     ]

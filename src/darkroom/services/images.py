@@ -1,6 +1,7 @@
 """Images: their records and, through the image store, their files."""
 
 from collections.abc import AsyncIterator
+from typing import Unpack
 
 from darkroom.domain.accounts import Caller
 from darkroom.domain.ids import ImageId, new_uuid
@@ -8,6 +9,7 @@ from darkroom.domain.images import Image, ImageStatus, ImageType
 from darkroom.domain.times import Clock
 from darkroom.drivers.base import ImageStore
 from darkroom.errors import Conflict, Forbidden
+from darkroom.store.images import ImagePage
 from darkroom.store.store import Store
 
 
@@ -28,10 +30,10 @@ class Images:
         caller.must("ims:images:get", caller.project_id)
         return await self._store.images.get(caller.project_id, image_id)
 
-    async def page(self, caller: Caller, *, marker: str, limit: int) -> list[Image]:
-        """Return images, newest first, beginning after the one that `marker` names."""
+    async def page(self, caller: Caller, **wanted: Unpack[ImagePage]) -> list[Image]:
+        """Return images that the caller's project may use, by default newest first."""
         caller.must("ims:images:list", caller.project_id)
-        return await self._store.images.page(caller.project_id, marker=marker, limit=limit)
+        return await self._store.images.page(caller.project_id, **wanted)
 
     async def add(self, caller: Caller, *, name: str, description: str, image_type: ImageType) -> Image:
         """Record an image whose bytes are to follow."""

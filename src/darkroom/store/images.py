@@ -1,11 +1,11 @@
 """Images in the database."""
 
-from typing import Any
+from typing import Any, Required, TypedDict, Unpack
 
 import sqlalchemy as sa
 
 from darkroom.domain.ids import ProjectId
-from darkroom.domain.images import FOR_EVERYONE, Image, ImageStatus, ImageType
+from darkroom.domain.images import FOR_EVERYONE, Image, ImageOrder, ImageStatus, ImageType
 from darkroom.domain.jobs import Job
 from darkroom.errors import ImageNotFound
 from darkroom.store.events import EventWrites
@@ -17,6 +17,23 @@ _COLUMNS = ", ".join(f'"{field}"' for field in _FIELDS)
 _GET = f"SELECT {_COLUMNS} FROM images WHERE id = :id"
 _FOR_EVERYONE = ", ".join(f"'{image_type}'" for image_type in sorted(FOR_EVERYONE))
 _VISIBLE = f"(project_id = :project OR image_type IN ({_FOR_EVERYONE}))"
+
+
+class ImagePage(TypedDict, total=False):
+    """Which images are wanted, beginning after the one that `marker` names; filters that are empty match all."""
+
+    marker: Required[str]
+    limit: Required[int]
+    image_id: str
+    name: str
+    image_type: ImageType | None
+    status: ImageStatus | None
+    order: ImageOrder
+    descending: bool
+
+
+#: Columns by the fields that filter them.
+_FILTERS = {"id": "image_id", "name": "name", "image_type": "image_type", "status": "status"}
 
 
 class Images:
@@ -42,15 +59,25 @@ class Images:
         sql = f"SELECT {_COLUMNS} FROM images WHERE status = :status"
         return [_image(row) for row in await self._reader.all(sql, status=status)]
 
-    async def page(self, project_id: ProjectId, *, marker: str = "", limit: int) -> list[Image]:
-        """Return images the project may use, newest first, beginning after the one that `marker` names."""
-        where, matching = _VISIBLE, {"project": project_id, "limit": limit}
-        if marker:
+    async def page(self, project_id: ProjectId, **wanted: Unpack[ImagePage]) -> list[Image]:
+        """Return images the project may use that match. Raises ImageNotFound for a marker that names none."""
+        order, descending = wanted.get("order", ImageOrder.CREATED_AT), wanted.get("descending", True)
+        conditions = [_VISIBLE]
+        values: dict[str, Any] = {"project": project_id, "limit": wanted["limit"]}
+        for column, field in _FILTERS.items():
+            if value := wanted.get(field):
+                conditions.append(f"{column} = :{field}")
+                values[field] = value
+        if marker := wanted["marker"]:
             after = await self.get(project_id, marker)
-            where += " AND (created_at, id) < (:created_at, :marker)"
-            matching |= {"created_at": after.created_at, "marker": marker}
-        sql = f"SELECT {_COLUMNS} FROM images WHERE {where} ORDER BY created_at DESC, id DESC LIMIT :limit"
-        return [_image(row) for row in await self._reader.all(sql, **matching)]
+            conditions.append(f"({order}, id) {'<' if descending else '>'} (:after, :marker)")
+            values |= {"after": getattr(after, order), "marker": marker}
+        direction = "DESC" if descending else "ASC"
+        sql = (
+            f"SELECT {_COLUMNS} FROM images WHERE {' AND '.join(conditions)}"
+            f" ORDER BY {order} {direction}, id {direction} LIMIT :limit"
+        )
+        return [_image(row) for row in await self._reader.all(sql, **values)]
 
 
 class ImageWrites:

@@ -8,7 +8,7 @@ from msgspec import UNSET, Meta, UnsetType
 from darkroom.domain import jobs as domain
 from darkroom.domain.timeline import StepRecord
 from darkroom.wire.servers import Id
-from darkroom.wire.times import spell
+from darkroom.wire.times import Timestamp, spell
 
 
 class ImageJobResourceInfo(msgspec.Struct):
@@ -24,12 +24,12 @@ class ImageJobExecuteInfo(msgspec.Struct):
 class ImageJobDetailInfo(msgspec.Struct, kw_only=True):
     """A sub-job."""
 
-    id: str
-    job_type: str
+    id: Id
+    job_type: domain.JobType
     job_resource_info: ImageJobResourceInfo
-    begin_time: str
-    end_time: str | UnsetType = UNSET
-    status: str
+    begin_time: Timestamp
+    end_time: Timestamp | UnsetType = UNSET
+    status: domain.SubJobStatus
     job_execute_info: ImageJobExecuteInfo
     project_id: str
     job_id: str
@@ -38,18 +38,36 @@ class ImageJobDetailInfo(msgspec.Struct, kw_only=True):
 class ImageJobInfo(msgspec.Struct, kw_only=True):
     """A job in a list, without its sub-jobs."""
 
-    id: str
-    job_type: str
-    begin_time: str
-    end_time: str | UnsetType = UNSET
-    status: str
-    sub_jobs_total: int
+    id: Id
+    job_type: domain.JobType
+    begin_time: Timestamp
+    end_time: Timestamp | UnsetType = UNSET
+    status: domain.JobStatus
+    sub_jobs_total: Annotated[int, Meta(ge=0)]
 
 
 class ImageJob(ImageJobInfo, kw_only=True):
     """A job with its sub-jobs: the answer of ShowImageJob."""
 
     sub_jobs: list[ImageJobDetailInfo]
+
+
+class ImageJobs(msgspec.Struct):
+    """A page of jobs; `count` is how many there are in all."""
+
+    count: int
+    items: list[ImageJobInfo]
+
+
+class ImageSubJobs(msgspec.Struct):
+    """A page of sub-jobs; `count` is how many there are in all."""
+
+    count: int
+    items: list[ImageJobDetailInfo]
+
+
+class Count(msgspec.Struct):
+    count: int
 
 
 class BatchDeleteImageSubJobs(msgspec.Struct):
@@ -73,11 +91,11 @@ def job_info(found: domain.Job) -> ImageJobInfo:
 def sub_job(found: domain.SubJob) -> ImageJobDetailInfo:
     return ImageJobDetailInfo(
         id=found.id,
-        job_type=found.job_type.value,
+        job_type=found.job_type,
         job_resource_info=ImageJobResourceInfo(found.resource_id, found.resource_name),
         begin_time=spell(found.begin_time),
         end_time=_spell_end(found.end_time),
-        status=found.status.value,
+        status=found.status,
         job_execute_info=ImageJobExecuteInfo(found.error_code, found.error_message),
         project_id=found.project_id,
         job_id=found.job_id,
@@ -91,10 +109,10 @@ def timeline(steps: list[StepRecord]) -> Timeline:
 def _common(found: domain.Job) -> dict[str, Any]:
     return {
         "id": found.id,
-        "job_type": found.job_type.value,
+        "job_type": found.job_type,
         "begin_time": spell(found.begin_time),
         "end_time": _spell_end(found.end_time),
-        "status": found.status.value,
+        "status": found.status,
         "sub_jobs_total": found.sub_jobs_total,
     }
 

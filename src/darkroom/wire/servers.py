@@ -4,12 +4,12 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from darkroom.domain import servers as domain
 from darkroom.domain.images import ImageType
 from darkroom.errors import InvalidParameter
-from darkroom.wire.times import spell
+from darkroom.wire.times import Timestamp, spell
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 _Text255 = Annotated[str, Meta(max_length=255)]
@@ -79,7 +79,7 @@ class ImageRef(msgspec.Struct, kw_only=True):
 class ImageAccountInfo(msgspec.Struct, kw_only=True):
     account: Id
     account_type: Literal["USER", "USER_GROUP"]
-    domain: Annotated[str, Meta(max_length=64)] | None = None
+    domain: Annotated[str, Meta(max_length=64)] | UnsetType | None = UNSET
 
 
 class RoutePolicy(msgspec.Struct):
@@ -180,20 +180,29 @@ class JobAccepted(msgspec.Struct):
 
 
 class ImageServer(msgspec.Struct, kw_only=True):
-    id: str
+    """An image server, as ShowImageServer and ListImageServers return it."""
+
+    id: Id
     name: str
     description: str
-    image_ref: dict[str, Any]
+    image_ref: ImageRef
     server_group_id: str
     app_group_id: str
     server_id: str
     instance_id: str
     image_id: str
-    status: str
-    authorize_accounts: list[dict[str, Any]]
-    create_time: str
-    update_time: str
-    enterprise_project_id: str
+    status: domain.ServerStatus
+    authorize_accounts: Annotated[list[ImageAccountInfo], Meta(min_length=1, max_length=1)]
+    create_time: Timestamp
+    update_time: Timestamp
+    enterprise_project_id: Annotated[str, Meta(max_length=128)]
+
+
+class ImageServers(msgspec.Struct):
+    """A page of image servers; `count` is how many there are in all."""
+
+    count: int
+    items: list[ImageServer]
 
 
 class ServerAccess(msgspec.Struct, kw_only=True):
@@ -212,14 +221,14 @@ def server(found: domain.ImageServer) -> ImageServer:
         id=found.id,
         name=found.name,
         description=found.description,
-        image_ref=found.image_ref,
+        image_ref=msgspec.convert(found.image_ref, ImageRef),
         server_group_id=found.server_group_id,
         app_group_id=found.app_group_id,
         server_id=found.server_id,
         instance_id=found.instance_id,
         image_id=found.image_id,
-        status=found.status.value,
-        authorize_accounts=found.authorize_accounts,
+        status=found.status,
+        authorize_accounts=msgspec.convert(found.authorize_accounts, list[ImageAccountInfo]),
         create_time=spell(found.create_time),
         update_time=spell(found.update_time),
         enterprise_project_id=found.enterprise_project_id,

@@ -2,7 +2,18 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
+from msgspec import Meta
+
+#: A timestamp as `spell` writes it.
+Timestamp = Annotated[
+    str,
+    Meta(
+        pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{0,2}[1-9])?Z$",
+        extra_json_schema={"format": "date-time"},
+    ),
+]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SPELLED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,3}))?Z", re.ASCII)
 

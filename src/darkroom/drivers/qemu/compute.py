@@ -1,7 +1,6 @@
 """Compute on this host: plain QEMU processes, each in a folder of its own, that outlive the service."""
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -17,23 +16,23 @@ from darkroom.drivers.base import (
     ImageFacts,
     Machine,
     MachineSpec,
-    MachineState,
     Progress,
     Snapshot,
 )
 from darkroom.drivers.qemu import accel, guest, process, serial
 from darkroom.drivers.qemu.accel import Accelerator
-from darkroom.drivers.qemu.agent import AgentRefused, AgentSilent, agent
+from darkroom.drivers.qemu.agent import AgentSilent, agent
 from darkroom.drivers.qemu.capture import Captures
-from darkroom.drivers.qemu.files import Identity, held, identity_of, remove_tree, sync_folder, write_record
+from darkroom.drivers.qemu.files import Identity, held, identity_of
 from darkroom.drivers.qemu.helper import Kit
 from darkroom.drivers.qemu.images import FolderImageStore, ImageFolder, full_told
 from darkroom.drivers.qemu.layout import Layout, MachinePlace
-from darkroom.drivers.qemu.machines import MachineRecord, Machines, as_fault, record_of, uuid_of
+from darkroom.drivers.qemu.lifecycle import Lifecycle, seen
+from darkroom.drivers.qemu.machines import Machines, as_fault, record_of
 from darkroom.drivers.qemu.programs import ProgramFailed
 from darkroom.drivers.qemu.qemu_img import QemuImg
 from darkroom.drivers.qemu.qmp import MonitorFailed
-from darkroom.drivers.qemu.snapshot import Flipper, is_held
+from darkroom.drivers.qemu.snapshot import Flipper
 from darkroom.errors import (
     AccountFailed,
     CaptureFailed,
@@ -44,11 +43,8 @@ from darkroom.errors import (
     SnapshotFailed,
 )
 
-_log = logging.getLogger(__name__)
-
-#: Seconds between two rounds of the housekeeper, and that a guest gets to shut down when it is released.
+#: Seconds between two rounds of the housekeeper.
 _ROUND: Final = 10.0
-_SHUTDOWN: Final = 120.0
 
 
 class QemuCompute:
@@ -84,7 +80,7 @@ class QemuCompute:
         self._images.make()
         self._images.sweep()
         for place in self._layout.machines():
-            await self._take_over(place)
+            await self._lifecycle(place.home.name).take_over()
         # A thread, because a task would die with the event loop that happened to start it.
         self._halt.clear()
         self._housekeeper = threading.Thread(target=self._keep_house, name="qemu-housekeeper", daemon=True)
@@ -110,11 +106,8 @@ class QemuCompute:
 
     async def create(self, key: ServerId, spec: MachineSpec) -> Machine:
         """See Compute. A machine that has ended is started again from its disk."""
-        place = self._layout.machine(key)
-        place.home.mkdir(parents=True, exist_ok=True, mode=0o711)
         try:
-            async with held(place.lock):
-                return await self._create(place, key, spec)
+            return await self._lifecycle(key).create(spec, self.accelerator)
         except (ProgramFailed, MonitorFailed) as problem:
             raise MachineFailed(f"The machine could not be started: {problem}.") from problem
         except OSError as problem:
@@ -153,12 +146,12 @@ class QemuCompute:
     async def find(self, key: ServerId) -> Machine | None:
         """See Compute."""
         process.reap()
-        return _seen(self._layout.machine(key))
+        return seen(self._layout.machine(key))
 
     async def machines(self) -> list[Machine]:
         """See Compute."""
         process.reap()
-        return [machine for place in self._layout.machines() if (machine := _seen(place))]
+        return [machine for place in self._layout.machines() if (machine := seen(place))]
 
     async def serial_tail(self, key: ServerId, lines: int) -> list[str]:
         """See Compute."""
@@ -166,31 +159,15 @@ class QemuCompute:
 
     async def delete(self, key: ServerId) -> None:
         """See Compute."""
-        place = self._layout.machine(key)
-        if not place.home.exists():
-            return
         try:
-            async with held(place.lock):
-                await self._remove(place)
-        except FileNotFoundError:
-            return  # somebody else was quicker
+            await self._lifecycle(key).delete()
         except (process.Undying, OSError) as problem:
             raise DeleteFailed(f"The machine could not be deleted: {problem}.") from problem
 
     async def release(self, key: ServerId) -> None:
         """See Compute. Its folder goes to `released` in the data folder."""
-        place = self._layout.machine(key)
-        if record_of(place) is None:
-            return
         try:
-            async with held(place.lock):
-                await self._shut_down(place)
-                target = self._layout.released(key)
-                target.parent.mkdir(exist_ok=True)
-                place.home.rename(target)
-                sync_folder(target.parent)
-        except FileNotFoundError:
-            return  # somebody else was quicker
+            await self._lifecycle(key).release(self._layout.released(key))
         except (process.Undying, OSError) as problem:
             raise DeleteFailed(f"The machine could not be released: {problem}.") from problem
 
@@ -240,6 +217,9 @@ class QemuCompute:
     def _machines(self) -> Machines:
         return Machines(self._images, self._owner)
 
+    def _lifecycle(self, key: str) -> Lifecycle:
+        return Lifecycle(self._layout.machine(key), self._machines)
+
     @property
     def _captures(self) -> Captures:
         return Captures(self._images, self._kit, self._owner)
@@ -252,68 +232,8 @@ class QemuCompute:
             raise fault(f"There is no machine {key}.")
         return place
 
-    async def _create(self, place: MachinePlace, key: str, spec: MachineSpec) -> Machine:
-        record = record_of(place)
-        if record is not None:
-            return await self._resume(place)
-        try:
-            accelerator = await self.accelerator()
-            record = MachineRecord(key=key, spec=spec, uuid=uuid_of(key), accelerator=accelerator.name)
-            write_record(place.record, record)
-            await self._machines.prepare(place, record)
-            record = await self._machines.boot(place, record)
-        except BaseException:
-            await self._remove(place)
-            raise
-        return _machine(record, MachineState.RUNNING)
-
-    async def _resume(self, place: MachinePlace) -> Machine:
-        """Confirm the machine, or start it again; its disk is never given up, whatever fails."""
-        record = await Flipper(place, self._images.tool).settle()
-        if not process.lives(place.vm):
-            await self._machines.prepare(place, record)
-            record = await self._machines.boot(place, record)
-        return _machine(record, MachineState.RUNNING)
-
-    async def _remove(self, place: MachinePlace) -> None:
-        key = place.home.name
-        for path in place.capture_records():
-            await process.end(uuid_of(key, path.stem.removeprefix("capture-")))
-        await process.end(uuid_of(key))
-        await asyncio.to_thread(remove_tree, place.home)
-
-    async def _shut_down(self, place: MachinePlace) -> None:
-        uuid = uuid_of(place.home.name)
-        try:
-            async with agent(place.vm, limit=5.0) as guest_agent:
-                await guest_agent.say("guest-shutdown", mode="powerdown")
-            await process.wait_for_end(uuid, _SHUTDOWN)
-        except (AgentSilent, AgentRefused):
-            _log.warning("the guest of %s does not answer and is switched off", place.home.name)
-        await process.end(uuid)
-
-    async def _take_over(self, place: MachinePlace) -> None:
-        if not (process.lives(place.vm) and is_held(place)):
-            return
-        try:
-            async with held(place.lock):
-                await Flipper(place, self._images.tool).settle()
-        except (MonitorFailed, OSError) as problem:
-            _log.warning("the machine %s could not be taken over: %s", place.home.name, problem)
-
     def _keep_house(self) -> None:
         while not self._halt.wait(_ROUND):
             process.reap()
             for place in self._layout.machines():
                 serial.trim(place.vm)
-
-
-def _machine(record: MachineRecord, state: MachineState) -> Machine:
-    return Machine(key=ServerId(record.key), instance_id=record.uuid, state=state, accelerator=record.accelerator)
-
-
-def _seen(place: MachinePlace) -> Machine | None:
-    record = record_of(place)
-    if record is None:
-        return None
-    return _machine(record, MachineState.RUNNING if process.lives(place.vm) else MachineState.STOPPED)

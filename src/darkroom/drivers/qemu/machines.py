@@ -3,10 +3,10 @@
 import asyncio
 import shutil
 import socket
-import subprocess
 import time
 import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -117,34 +117,32 @@ class Machines:
             accelerator=record.accelerator,
         )
         try:
-            child = process.spawn(command.machine(order), vm, self.owner, groups)
-            await _answering(vm, child, record.uuid)
+            process.spawn(command.machine(order), vm, self.owner, groups)
+            if not await answers(vm, record.uuid):
+                raise _early_end(process.complaint(vm))
         except BaseException:
             await process.end(record.uuid)
             raise
 
 
-async def _answering(vm: Path, child: subprocess.Popen[bytes], uuid: str) -> None:
-    """Return once the process is known to be the machine, ready for commands."""
+async def answers(vm: Path, uuid: str) -> bool:
+    """Return True once the process in `vm` is known to be the machine, ready for commands; False if it has ended."""
     deadline = time.monotonic() + _ANSWER
-    while time.monotonic() < deadline:
-        if child.poll() is not None:
-            raise _early_end(process.complaint(vm), child.returncode)
-        if process.lives(vm):
-            try:
-                async with monitor(vm, limit=5.0) as qemu:
-                    if await qemu.uuid() == uuid:
-                        return
-            except MonitorFailed:
-                pass
+    while process.lives(vm):
+        if time.monotonic() > deadline:
+            raise MachineFailed(f"QEMU did not become ready within {_ANSWER:.0f} s. {process.complaint(vm)}")
+        with suppress(MonitorFailed):
+            async with monitor(vm, limit=5.0) as qemu:
+                if await qemu.uuid() == uuid:
+                    return True
         await asyncio.sleep(0.02)
-    raise MachineFailed(f"QEMU did not become ready within {_ANSWER:.0f} s. {process.complaint(vm)}")
+    return False
 
 
-def _early_end(complaint: str, status: int | None) -> Exception:
+def _early_end(complaint: str) -> Exception:
     if "host forwarding rule" in complaint:
         return _PortTaken()
-    return MachineFailed(f"QEMU ended at once: {complaint or f'status {status}'}")
+    return MachineFailed(f"QEMU ended at once: {complaint or 'it did not say why'}")
 
 
 def _free_port(wanted: int) -> int:

@@ -1,0 +1,135 @@
+"""The life of one machine: made, confirmed, started again, taken over from a service that died, released, deleted."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from darkroom.domain.ids import ServerId
+from darkroom.drivers.base import Machine, MachineSpec, MachineState
+from darkroom.drivers.qemu import process
+from darkroom.drivers.qemu.accel import Accelerator
+from darkroom.drivers.qemu.agent import AgentRefused, AgentSilent, agent
+from darkroom.drivers.qemu.files import held, remove_tree, sync_folder, write_record
+from darkroom.drivers.qemu.layout import MachinePlace
+from darkroom.drivers.qemu.machines import MachineRecord, Machines, answers, record_of, uuid_of
+from darkroom.drivers.qemu.qmp import MonitorFailed
+from darkroom.drivers.qemu.snapshot import Flipper, is_held
+
+_log = logging.getLogger(__name__)
+
+#: Seconds that a guest gets to shut down when it is released.
+_SHUTDOWN: Final = 120.0
+
+
+@dataclass(frozen=True)
+class Lifecycle:
+    """Changes the machine at `place`, holding its lock. Deleting and releasing what is not there does nothing."""
+
+    place: MachinePlace
+    machines: Machines
+
+    async def create(self, spec: MachineSpec, accelerator: Callable[[], Awaitable[Accelerator]]) -> Machine:
+        """Make and start the machine, or confirm it. One that cannot be made leaves nothing."""
+        self.place.home.mkdir(parents=True, exist_ok=True, mode=0o711)
+        async with held(self.place.lock):
+            if record_of(self.place) is not None:
+                return await self._resume()
+            try:
+                return await self._make(spec, accelerator)
+            except BaseException:
+                await self._remove()
+                raise
+
+    async def delete(self) -> None:
+        """End the machine and remove its folder. Raises Undying and OSError."""
+        if self._home_exists():
+            try:
+                async with held(self.place.lock):
+                    await self._remove()
+            except FileNotFoundError:
+                return  # somebody else was quicker
+
+    async def release(self, target: Path) -> None:
+        """Shut the machine down and move its folder to `target`. Raises Undying and OSError."""
+        if record_of(self.place) is not None:
+            try:
+                async with held(self.place.lock):
+                    await self._shut_down()
+                    self._move(target)
+            except FileNotFoundError:
+                return  # somebody else was quicker
+
+    async def take_over(self) -> None:
+        """Let the guest run if the service died while it was held."""
+        if not (process.lives(self.place.vm) and is_held(self.place)):
+            return
+        try:
+            async with held(self.place.lock):
+                await self._flipper.settle()
+        except (MonitorFailed, OSError) as problem:
+            _log.warning("the machine %s could not be taken over: %s", self._key, problem)
+
+    @property
+    def _key(self) -> str:
+        return self.place.home.name
+
+    @property
+    def _flipper(self) -> Flipper:
+        return Flipper(self.place, self.machines.images.tool)
+
+    def _home_exists(self) -> bool:
+        return self.place.home.exists()
+
+    async def _make(self, spec: MachineSpec, accelerator: Callable[[], Awaitable[Accelerator]]) -> Machine:
+        found = await accelerator()
+        record = MachineRecord(key=self._key, spec=spec, uuid=uuid_of(self._key), accelerator=found.name)
+        write_record(self.place.record, record)
+        return await self._start(record)
+
+    async def _resume(self) -> Machine:
+        """Confirm the machine, or start it again; its disk is never given up, whatever fails."""
+        record = await self._flipper.settle()
+        # One that was started just before the service died may still end at once, say because its port was taken.
+        if await answers(self.place.vm, record.uuid):
+            return _machine(record, MachineState.RUNNING)
+        return await self._start(record)
+
+    async def _start(self, record: MachineRecord) -> Machine:
+        await self.machines.prepare(self.place, record)
+        return _machine(await self.machines.boot(self.place, record), MachineState.RUNNING)
+
+    async def _remove(self) -> None:
+        for path in self.place.capture_records():
+            await process.end(uuid_of(self._key, path.stem.removeprefix("capture-")))
+        await process.end(uuid_of(self._key))
+        await asyncio.to_thread(remove_tree, self.place.home)
+
+    async def _shut_down(self) -> None:
+        uuid = uuid_of(self._key)
+        try:
+            async with agent(self.place.vm, limit=5.0) as guest:
+                await guest.say("guest-shutdown", mode="powerdown")
+            await process.wait_for_end(uuid, _SHUTDOWN)
+        except (AgentSilent, AgentRefused):
+            _log.warning("the guest of %s does not answer and is switched off", self._key)
+        await process.end(uuid)
+
+    def _move(self, target: Path) -> None:
+        target.parent.mkdir(exist_ok=True)
+        self.place.home.rename(target)
+        sync_folder(target.parent)
+
+
+def seen(place: MachinePlace) -> Machine | None:
+    """Return the machine at `place` as it is now, or None."""
+    record = record_of(place)
+    if record is None:
+        return None
+    return _machine(record, MachineState.RUNNING if process.lives(place.vm) else MachineState.STOPPED)
+
+
+def _machine(record: MachineRecord, state: MachineState) -> Machine:
+    return Machine(key=ServerId(record.key), instance_id=record.uuid, state=state, accelerator=record.accelerator)
