@@ -1,16 +1,11 @@
 """The composition root: the one module that knows every room, and puts them together by the settings."""
 
 import asyncio
-import fcntl
 import os
-import secrets
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
-from typing import IO
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 
-import msgspec
 import structlog
 import uvicorn
 from starlette.applications import Starlette
@@ -20,19 +15,25 @@ from darkroom.domain.flavours import FLAVOURS
 from darkroom.domain.ids import Snowflakes
 from darkroom.domain.times import now_ms
 from darkroom.drivers.base import Compute, ImageStore
-from darkroom.errors import DarkroomError
 from darkroom.http import application, health, iam, openapi
+from darkroom.http import apps as app_routes
+from darkroom.http import attach as attach_routes
 from darkroom.http import images as image_routes
 from darkroom.http import jobs as job_routes
 from darkroom.http import servers as server_routes
 from darkroom.http.auth import Authenticator
 from darkroom.http.operations import Operations
-from darkroom.services.identity import Credentials, Identity
+from darkroom.services.apps import Apps
+from darkroom.services.attach import Attaching
+from darkroom.services.first_start import Credentials
+from darkroom.services.iam import Iam
 from darkroom.services.images import Images
 from darkroom.services.jobs import Jobs
+from darkroom.services.retries import Retries
 from darkroom.services.servers import Servers
-from darkroom.services.tokens import Tokens
 from darkroom.settings import Settings
+from darkroom.startup import CannotStart, alone, announce, listening, secret_key, write_private
+from darkroom.store.app_files import AppFiles
 from darkroom.store.sealing import Sealer
 from darkroom.store.store import Store
 from darkroom.telemetry import logging
@@ -42,56 +43,64 @@ from darkroom.workflows.plan import Limits, Tools
 log = structlog.get_logger("darkroom")
 
 
-class CannotStart(DarkroomError):
-    """The service cannot start."""
-
-
 class Service:
     """All rooms put together over one data folder."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.sealer = Sealer(_secret_key(settings.data / "secret.key"))
-        self.store = Store(settings.database, self.sealer)
+        self.sealer = Sealer(secret_key(settings.data / "secret.key", settings.records))
+        self.store = Store(settings.database_url, self.sealer)
         self.compute, self.image_store = _driver(settings)
         snowflakes = Snowflakes(now_ms)
         limits = Limits(
-            boot=settings.boot_timeout, login=settings.login_timeout, generalise=settings.generalise_timeout
+            boot=settings.boot_timeout,
+            login=settings.login_timeout,
+            generalise=settings.generalise_timeout,
+            attach=settings.attach_timeout,
+            step=settings.step_timeout,
         )
-        tools = Tools(self.store, self.compute, self.image_store, snowflakes, now_ms, limits)
-        self.engine = Engine(self.store, tools, workers=settings.workers, poll_interval=settings.poll_interval)
-        self.identity = Identity(self.store, Tokens(self.sealer, now_ms))
+        files = AppFiles(settings.data / "apps", limit=settings.app_size_limit)
+        tools = Tools(self.store, self.compute, self.image_store, files, snowflakes, now_ms, limits)
+        self.engine = Engine(
+            self.store,
+            tools,
+            works=settings.role != "api",
+            workers=settings.workers,
+            poll_interval=settings.poll_interval,
+        )
+        self.iam = Iam(self.store, self.sealer, now_ms, settings.region)
         self.images = Images(self.store, self.image_store, now_ms)
+        self.apps = Apps(self.store, files, snowflakes, now_ms)
+        self.attaching = Attaching(self.store, self.compute, files, now_ms, timeout=settings.attach_timeout)
         self.jobs = Jobs(self.store, now_ms)
+        self.retries = Retries(self.store, self.engine.accept, snowflakes, now_ms)
         self.servers = Servers(self.store, self.engine.accept, FLAVOURS, snowflakes, now_ms)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Credentials | None]:
         """Start everything in order and stop it in reverse. Yields the first user's credentials, the first time."""
-        self.store.migrate()
-        try:
-            credentials = await self.identity.bootstrap(self.settings.region)
+        async with AsyncExitStack() as stack:
+            stack.callback(self.store.close)
+            self.store.migrate()
+            credentials = await self.iam.bootstrap()
             await self.images.recover()
+            await self.apps.recover()
             await self.compute.start()
-            try:
-                await asyncio.to_thread(self.engine.start)
-                try:
-                    yield credentials
-                finally:
-                    await asyncio.to_thread(self.engine.stop)
-            finally:
-                await self.compute.stop()
-        finally:
-            self.store.close()
+            stack.push_async_callback(self.compute.stop)
+            stack.push_async_callback(asyncio.to_thread, self.engine.stop)
+            await asyncio.to_thread(self.engine.start)
+            yield credentials
 
     def application(self) -> Starlette:
         """Return the ASGI application; it expects the service to run."""
-        operations = Operations(Authenticator(self.identity, now_ms))
+        operations = Operations(Authenticator(self.iam.identity, now_ms))
         described = [
-            *job_routes.routes(operations, self.jobs),
+            *job_routes.routes(operations, self.jobs, self.retries),
             *server_routes.routes(operations, self.servers),
+            *attach_routes.routes(operations, self.attaching),
+            *app_routes.routes(operations, self.apps),
             *image_routes.routes(operations, self.images),
-            *iam.routes(self.identity, self.settings.region),
+            *iam.routes(operations, self.iam, self.settings.region),
             *health.routes(self.store, self.settings.driver),
         ]
         return application.application([*described, *openapi.routes(described)])
@@ -104,11 +113,26 @@ def run(settings: Settings) -> None:
         settings.data.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise CannotStart(f"The data folder {settings.data} cannot be made: {error.strerror}.") from None
-    with _alone(settings.data), _listening(settings.host, settings.port) as listener:
-        asyncio.run(_serve(settings, listener))
+    with ExitStack() as stack:
+        if not settings.is_shared:
+            if settings.role != "all":
+                raise CannotStart("SQLite is for one process, of role `all`; --database names a PostgreSQL for many.")
+            stack.enter_context(alone(settings.data))
+        if settings.role == "worker":
+            asyncio.run(_work(settings))
+        else:
+            asyncio.run(_serve(settings, stack.enter_context(listening(settings.host, settings.port))))
+
+
+async def _work(settings: Settings) -> None:
+    """Run jobs until told to stop."""
+    async with Service(settings).running():
+        log.info("working", driver=settings.driver, data=str(settings.data))
+        await asyncio.Event().wait()
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:
+    """Answer requests, and unless others do that run jobs, until told to stop."""
     service = Service(settings)
     config = uvicorn.Config(
         service.application(),
@@ -125,8 +149,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         host, port = listener.getsockname()[:2]
         endpoint = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if credentials:
-            _announce(settings.credentials, credentials)
-        _write(settings.service_file, {"endpoint": endpoint, "pid": os.getpid(), "version": __version__})
+            announce(settings.credentials, credentials)
+        write_private(settings.service_file, {"endpoint": endpoint, "pid": os.getpid(), "version": __version__})
         log.info("serving", endpoint=endpoint, driver=settings.driver, data=str(settings.data))
         try:
             await uvicorn.Server(config).serve(sockets=[listener])
@@ -149,64 +173,3 @@ def _driver(settings: Settings) -> tuple[Compute, ImageStore]:
         qemu_user=settings.qemu_user,
     )
     return compute, compute.image_store
-
-
-def _secret_key(path: Path) -> bytes:
-    """Return the key that seals tokens and secrets, made the first time. Without it, what it sealed is lost."""
-    if not path.exists():
-        _write_bytes(path, Sealer.new_key())
-    return path.read_bytes()
-
-
-def _announce(path: Path, credentials: Credentials) -> None:
-    """Keep the first user's credentials in a file for its owner alone, and show them this once."""
-    _write(path, msgspec.to_builtins(credentials))
-    print(
-        f"\nFirst start: this user has been made. It is shown once, and kept in {path} (mode 0600).\n\n"
-        f"  account     {credentials.account}\n"
-        f"  user        {credentials.user}\n"
-        f"  password    {credentials.password}\n"
-        f"  project     {credentials.project}  {credentials.project_id}\n"
-        f"  access key  {credentials.access_key}\n"
-        f"  secret key  {credentials.secret_key}\n",
-        flush=True,
-    )
-
-
-def _write(path: Path, content: object) -> None:
-    _write_bytes(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n")
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    """Write a file for its owner alone, whole or not at all."""
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-@contextmanager
-def _alone(data: Path) -> Iterator[IO[str]]:
-    """Hold the data folder: two services on one would each believe the machines to be theirs."""
-    with (data / "service.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise CannotStart(f"Another service uses the data folder {data}.") from None
-        yield lock
-
-
-@contextmanager
-def _listening(host: str, port: int) -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((host, port))
-            listener.listen(1024)
-        except OSError as error:
-            raise CannotStart(f"Cannot listen on {host}:{port}: {error.strerror}.") from None
-        listener.set_inheritable(False)
-        yield listener

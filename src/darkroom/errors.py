@@ -5,9 +5,9 @@ DarkroomError                   500
 ├─ Refused                      400  the caller can mend it
 │  ├─ InvalidParameter          400  names the field
 │  ├─ ServerNotReady            400  the image server's state does not allow this
-│  ├─ Unauthenticated           401
+│  ├─ Unauthenticated           401  TokenInvalid, WrongPassword
 │  ├─ Forbidden                 403
-│  ├─ NotFound                  404  JobNotFound, ServerNotFound, ImageNotFound, UnknownPath
+│  ├─ NotFound                  404  JobNotFound, ServerNotFound, ImageNotFound, AppNotFound, UnknownPath
 │  ├─ MethodNotAllowed          405
 │  ├─ Conflict                  409
 │  ├─ TooLarge                  413
@@ -18,7 +18,8 @@ DarkroomError                   500
       ├─ HostFull, QemuMissing, MachineFailed, GuestSilent, AccountFailed, LoginFailed, ImageDamaged
       ├─ SnapshotFailed, GeneraliseFailed, CaptureFailed
       ├─ DeleteFailed
-      └─ StepTimedOut
+      ├─ AttachFailed, GuestRefused
+      └─ StepTimedOut, Cancelled
 """
 
 from typing import ClassVar
@@ -58,6 +59,14 @@ class SubJobNotFinal(Refused):
     """A sub-job that has not ended cannot be deleted."""
 
 
+class JobNotCancellable(Refused):
+    """The job cannot be cancelled any more."""
+
+
+class JobNotRetryable(Refused):
+    """Only a job that failed can be tried again."""
+
+
 class Unauthenticated(Refused):
     """Incorrect IAM authentication information: x-auth-token not found"""
 
@@ -65,7 +74,20 @@ class Unauthenticated(Refused):
     code = "APIGW.0301"
 
     def __init__(self, reason: str = "x-auth-token not found") -> None:
+        self.reason = reason
         super().__init__(f"Incorrect IAM authentication information: {reason}")
+
+
+class TokenInvalid(Unauthenticated):
+    """Incorrect IAM authentication information: decrypt token fail"""
+
+
+class WrongPassword(Unauthenticated):
+    """The username or password is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.message = "The username or password is wrong."
 
 
 class Forbidden(Refused):
@@ -96,6 +118,10 @@ class ServerNotFound(NotFound):
 
 class ImageNotFound(NotFound):
     """The image does not exist."""
+
+
+class AppNotFound(NotFound):
+    """The application does not exist."""
 
 
 class UnknownPath(NotFound):
@@ -153,6 +179,12 @@ class StepTimedOut(JobFault):
     """A step of the job took longer than it may."""
 
     code = "Darkroom.0002"
+
+
+class Cancelled(JobFault):
+    """The job was cancelled."""
+
+    code = "Darkroom.0003"
 
 
 class HostFull(JobFault):
@@ -219,3 +251,26 @@ class DeleteFailed(JobFault):
     """The machine could not be deleted."""
 
     code = "Darkroom.0301"
+
+
+class AttachFailed(JobFault):
+    """The application could not be attached."""
+
+    code = "Darkroom.0401"
+
+    def __init__(self, problem: str = "", output: str = "") -> None:
+        self.problem, self.output = problem, output.strip()
+        super().__init__(f"{problem} Its last output: {self.output}" if self.output else problem)
+
+    def within(self, limit: int) -> "AttachFailed":
+        """Return it with a message of at most so many characters; the end of the output is what stays."""
+        spare = limit - (len(self.message) - len(self.output))
+        if len(self.message) <= limit or spare < 2:
+            return self
+        return AttachFailed(self.problem, f"…{self.output[1 - spare :]}")
+
+
+class GuestRefused(JobFault):
+    """The guest refused what was asked of it."""
+
+    code = "Darkroom.0402"

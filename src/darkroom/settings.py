@@ -28,6 +28,12 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_", frozen=True, extra="forbid")
 
     data: Path = Field(default_factory=_default_data, description="Folder of all records, machines and images.")
+    database: str = Field(
+        "", description="URL of the records, `postgresql://…` for many processes; empty: SQLite in the data folder."
+    )
+    role: Literal["all", "api", "worker"] = Field(
+        "all", description="What this process does: answer requests, run jobs, or both; SQLite needs both."
+    )
     host: str = Field("127.0.0.1", description="Address the service listens on.")
     port: int = Field(8774, ge=0, le=65535, description="Port the service listens on; 0 takes a free one.")
     driver: Literal["qemu", "simulated"] = Field("qemu", description="What runs the machines.")
@@ -40,6 +46,11 @@ class Settings(BaseSettings):
     boot_timeout: float = Field(600, gt=0, description="Seconds a guest may take until its agent answers.")
     login_timeout: float = Field(120, gt=0, description="Seconds a guest may take until it lets the account log in.")
     generalise_timeout: float = Field(300, gt=0, description="Seconds that generalising a disk may take.")
+    step_timeout: float = Field(3600, gt=0, description="Seconds that any one step of a job may take.")
+    attach_timeout: float = Field(
+        300, gt=0, description="Seconds an application may take to be sent to a guest, and its script to run there."
+    )
+    app_size_limit: int = Field(1 << 30, gt=0, description="Bytes that the file of an application may have.")
     simulated_durations: str = Field("", description="Seconds of the simulated driver's steps: `boot=0,flatten=1.5`.")
     workers: int = Field(4, ge=1, le=256, description="Jobs that this process runs at the same time.")
     poll_interval: float = Field(0.05, gt=0, le=60, description="Seconds between two looks for new jobs.")
@@ -47,8 +58,19 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON.")
 
     @property
-    def database(self) -> Path:
+    def database_url(self) -> str:
+        """SQLAlchemy's URL of the records."""
+        return self.database or f"sqlite:///{self.records}"
+
+    @property
+    def records(self) -> Path:
+        """The file of the records, unless a database is named."""
         return self.data / "darkroom.db"
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may use the same records."""
+        return self.database_url.startswith("postgresql")
 
     @property
     def credentials(self) -> Path:

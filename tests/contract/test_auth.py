@@ -86,8 +86,17 @@ def with_token(service: Service, token: str, path: str = JOBS, **headers: str) -
     return service.http("GET", f"/v1/{service.project_id}/{path}", headers={"X-Auth-Token": token, **headers})
 
 
-@pytest.mark.parametrize("project", ["id", "name", "name and domain id", "name and domain name"])
-@pytest.mark.parametrize("user", ["name and domain name", "name and domain id", "id"])
+@pytest.mark.parametrize(
+    ("user", "project"),
+    [
+        ("name and domain name", "id"),
+        ("name and domain id", "id"),
+        ("id", "id"),
+        ("name and domain name", "name"),
+        ("name and domain name", "name and domain id"),
+        ("id", "name and domain name"),
+    ],
+)
 def test_a_user_signs_in_however_user_and_project_are_named(service: Service, user: str, project: str) -> None:
     answer = sign_in(service, user_of(service, user), project_of(service, project), query="?nocatalog=true")
     assert answer.status_code == 201, answer.text

@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx2
@@ -489,6 +490,31 @@ def test_a_server_that_is_being_deleted_is_skipped(service: Service, deleting: s
     job = service.job(service.delete(deleting))
     assert (job["status"], job["sub_jobs"]) == ("SUCCESS", [])
     assert service.server(deleting)["status"] == "DELETING"
+
+
+def at_once(ask: Callable[[], httpx2.Response], times: int = 8) -> list[int]:
+    """Send the same request several times at the same moment; return the statuses."""
+    with ThreadPoolExecutor(times) as pool:
+        return sorted(
+            answer.status_code for answer in [each.result() for each in [pool.submit(ask) for _ in range(times)]]
+        )
+
+
+def test_of_builds_asked_for_at_the_same_moment_one_is_begun(service: Service, image: str) -> None:
+    server = service.new_server(image, "wanted-by-many")
+    service.fault("snapshot", server, hang=True)
+    path, before = f"image-servers/{server}/actions/recreate-image", service.census()[0]
+    assert at_once(lambda: service.ask("POST", path, {"name": "golden"})) == [200] + [400] * 7
+    assert service.census()[0] == (before[0] + 1, *before[1:])
+
+
+def test_of_deletes_asked_for_at_the_same_moment_one_deletes_and_the_others_skip(service: Service, image: str) -> None:
+    server = service.new_server(image, "deleted-by-many")
+    body = {"items": [server], "recursive": True}
+    statuses = at_once(lambda: service.ask("PATCH", "image-servers/actions/batch-delete", body))
+    assert statuses == [200] * 8
+    named = service.rows("SELECT count(*) FROM sub_jobs WHERE resource_id = ? AND job_type = 'DELETE_SERVER'", server)
+    assert named == [(1,)]
 
 
 def test_a_server_in_error_may_be_deleted(service: Service, image: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from darkroom.http import images, jobs, openapi, servers
+from darkroom.http import apps, attach, images, jobs, openapi, servers
 from darkroom.http.operations import Operations
 
 CONTRACT = Path(__file__).parents[2] / "docs" / "reference" / "contract" / "openapi.yaml"
@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 def _document() -> Schema:
     operations = Operations(None)  # type: ignore[arg-type] # nobody calls them
-    routes = [module.routes(operations, None) for module in (jobs, servers, images)]  # type: ignore[attr-defined]
+    routes = [module.routes(operations, None) for module in (jobs, servers, attach, apps, images)]  # type: ignore[attr-defined]
     return json.loads(json.dumps(openapi.document(route for group in routes for route in group)))
 
 

@@ -202,15 +202,14 @@ def test_a_create_that_fails_says_why_and_leaves_no_machine(
     assert left_of(service, server["id"]) == []
 
 
-@pytest.mark.parametrize("before", ["ACTIVE", "BUILT"])
 @pytest.mark.parametrize(
-    ("call", "how", "step", "code"),
+    ("before", "call", "how", "step", "code"),
     [
-        ("snapshot", {"error": "SnapshotFailed"}, "freeze disk", "Darkroom.0201"),
-        ("generalise", {"error": "GeneraliseFailed", "after": 0.5}, "generalise", "Darkroom.0202"),
-        ("flatten", {"error": "CaptureFailed", "after": 0.5}, "flatten", "Darkroom.0203"),
-        ("flatten", {"error": "HostFull", "after": 1}, "flatten", "Darkroom.0101"),
-        ("discard", {"error": "CaptureFailed"}, "discard snapshot", "Darkroom.0203"),
+        ("ACTIVE", "snapshot", {"error": "SnapshotFailed"}, "freeze disk", "Darkroom.0201"),
+        ("BUILT", "generalise", {"error": "GeneraliseFailed", "after": 0.5}, "generalise", "Darkroom.0202"),
+        ("ACTIVE", "flatten", {"error": "CaptureFailed", "after": 0.5}, "flatten", "Darkroom.0203"),
+        ("BUILT", "flatten", {"error": "HostFull", "after": 1}, "flatten", "Darkroom.0101"),
+        ("ACTIVE", "discard", {"error": "CaptureFailed"}, "discard snapshot", "Darkroom.0203"),
     ],
 )
 def test_a_build_that_fails_leaves_the_server_as_it_was(

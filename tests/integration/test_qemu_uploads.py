@@ -166,7 +166,7 @@ def test_a_cancelled_upload_leaves_nothing(store: FolderImageStore, disk: Path, 
     async def scene() -> None:
         upload = asyncio.create_task(store.receive(IMAGE, endless()))
         await asyncio.sleep(0.3)
-        assert left(tmp_path) == [f"{IMAGE}.upload.partial"]
+        assert [name.endswith(".partial") for name in left(tmp_path)] == [True]
         upload.cancel()
         with pytest.raises(asyncio.CancelledError):
             await upload

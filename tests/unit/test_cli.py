@@ -17,7 +17,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from typer.testing import CliRunner, Result
 
 from cli_service import ACCESS, PROJECT, SECRET, Service, running_service
-from darkroom.cli import app, images, output, progress
+from darkroom.cli import app, output, progress, transfer
 
 Run = Callable[..., Result]
 SOURCE = Path(__file__).parents[2] / "src"
@@ -418,7 +418,7 @@ def test_importing_sends_the_file_and_shows_the_image(known: Service, run: Run, 
 def test_an_import_that_is_refused_leaves_no_record(
     known: Service, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(images, "PAUSE", 0.01)
+    monkeypatch.setattr(transfer, "PAUSE", 0.01)
     disk = tmp_path / "disk.raw"
     disk.write_bytes(b"x" * 5_000_000)
     known.refuse_upload, known.refuse_deletes = True, 3

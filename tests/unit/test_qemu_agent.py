@@ -31,11 +31,16 @@ def talk(folder: Path, answer: Answer, scene: Callable[[Agent], Any] | None = No
         while received := await reader.readline():
             writer.write(answer(json.loads(received.lstrip(b"\xff"))))
         writer.close()
+        ended.set()
+
+    ended = asyncio.Event()
 
     async def play() -> Any:
         server = await asyncio.start_unix_server(guest, folder / "agent.sock")
         async with server, agent(folder, limit=limit) as other:
-            return await scene(other) if scene else None
+            result = await scene(other) if scene else None
+        await ended.wait()
+        return result
 
     return asyncio.run(play())
 

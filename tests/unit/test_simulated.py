@@ -225,7 +225,7 @@ def test_a_call_that_hangs_waits_until_it_is_cancelled_and_has_changed_nothing(w
         ('{"create": {"error": "Oops"}}', "'create': there is no error 'Oops'"),
         ('{"create": {"error": "HostFull", "after": 2}}', "'create': .*after"),
         ('{"create": {"error": "HostFull", "when": 2}}', "'create': .*when"),
-        ('{"create": {}}', "'create': give either an `error` or `hang`"),
+        ('{"create": {}}', "'create': give one of `error`, `hang` and `exit_code`"),
         ('{"create": 7}', "'create': "),
         ('{"create": ', "faults.json: "),
     ],

@@ -13,7 +13,21 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from darkroom import __version__
-from darkroom.cli import doctor, images, jobs, kit, output, serve, servers
+from darkroom.cli import (
+    accounts,
+    apps,
+    doctor,
+    images,
+    jobs,
+    keys,
+    kit,
+    output,
+    projects,
+    roles,
+    serve,
+    servers,
+    users,
+)
 from darkroom.cli.failures import ExitCode, Failure
 from darkroom.cli.session import Session
 from darkroom.errors import DarkroomError
@@ -50,8 +64,14 @@ app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.add_typer(images.app, name="images")
 app.add_typer(servers.app, name="servers")
+app.add_typer(apps.app, name="apps")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(kit.app, name="kit")
+app.add_typer(accounts.app, name="accounts")
+app.add_typer(projects.app, name="projects")
+app.add_typer(users.app, name="users")
+app.add_typer(keys.app, name="keys")
+app.add_typer(roles.app, name="roles")
 
 
 def _print_version(wanted: bool) -> None:

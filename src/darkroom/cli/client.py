@@ -69,14 +69,18 @@ class Api:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def call(self, method: str, path: str, *, body: Any = None, **query: Any) -> Any:
-        """Send one request and return the decoded JSON of its answer, or None for an empty one."""
+    def call(self, method: str, path: str, *, body: Any = None, patience: float = ANSWER_TIMEOUT, **query: Any) -> Any:
+        """Send one request and return the decoded JSON of its answer, or None for an empty one.
+
+        The answer may take `patience` seconds.
+        """
         with self._asking():
             answer = self._client.request(
                 method,
                 path.format(project=self.project_id),
                 params={name: value for name, value in query.items() if value is not None} or None,
                 json=body,
+                timeout=httpx2.Timeout(ANSWER_TIMEOUT, connect=5.0, read=patience),
             )
         self._must_be_good(answer)
         if not answer.content:
@@ -116,7 +120,9 @@ class Api:
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         limits = httpx2.Timeout(ANSWER_TIMEOUT, connect=5.0, read=STORE_TIMEOUT, write=STORE_TIMEOUT)
         with self._asking():
-            answer = self._client.put(path, content=chunks, headers=headers, timeout=limits)
+            answer = self._client.put(
+                path.format(project=self.project_id), content=chunks, headers=headers, timeout=limits
+            )
         self._must_be_good(answer)
 
     @contextmanager

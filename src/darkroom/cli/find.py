@@ -31,6 +31,23 @@ def server(api: Api, wanted: str) -> dict[str, Any]:
     return _only(exact, wanted, "image server", named or api.items("/v1/{project}/image-servers", limit=100))
 
 
+def apps(api: Api, wanted: str) -> list[dict[str, Any]]:
+    """Return the records of an application, newest first: of that record's id, NAME@VERSION or NAME. Raises Failure."""
+    if _SNOWFLAKE.fullmatch(wanted) and (found := _by_id(api, f"/v1/{{project}}/apps/{wanted}")):
+        return [found]
+    if named := api.items("/v1/{project}/apps", name=wanted):
+        return named
+    name, _, version = wanted.rpartition("@")
+    named = api.items("/v1/{project}/apps", name=name) if name else []
+    if exact := [record for record in named if record["version"] == version]:
+        return exact
+    versions = ", ".join(record["version"] for record in named)
+    raise Failure(
+        f"No application has the id or the name {wanted!r}.",
+        hint=f"{name} has the versions {versions}." if named else "`darkroom apps list` shows what there is.",
+    )
+
+
 def distinct(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the objects, each once."""
     return list({item["id"]: item for item in found}.values())

@@ -2,27 +2,19 @@
 
 import hashlib
 import shutil
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, Task, TaskID, TimeRemainingColumn
-from rich.text import Text
 
 from darkroom.cli import find, output
 from darkroom.cli.client import Api
-from darkroom.cli.failures import Failure, NoService, Refusal
+from darkroom.cli.failures import Failure
 from darkroom.cli.output import Json
+from darkroom.cli.transfer import open_file, pieces, take_back, transfer
 
 app = typer.Typer(no_args_is_help=True, help="Keep images: import base images, export golden ones, list, delete.")
-
-CHUNK = 2**20
-#: How often, and seconds apart, the record of a failed import is tried to be deleted.
-TRIES, PAUSE = 20, 0.25
 
 
 class Kind(StrEnum):
@@ -47,16 +39,17 @@ def import_image(
     json: Json = False,
 ) -> None:
     """Import a disk as an image from which image servers can start."""
-    with _open_disk(file) as (disk, size):
+    with open_file(file) as (disk, size):
         api = ctx.obj.api()
         order = {"name": name, "__imagetype": kind.value} | ({"description": description} if description else {})
         image_id = api.call("POST", "/v2/images", body=order)["id"]
         try:
-            with _transfer("importing", size) as advance:
-                api.upload(f"/v2/images/{image_id}/file", _pieces(disk, advance), size)
+            with transfer("importing", size) as advance:
+                api.upload(f"/v2/images/{image_id}/file", pieces(disk, advance), size)
             made = api.get(f"/v2/images/{image_id}")
         except BaseException:
-            _take_back(api, image_id)
+            if not take_back(api, f"/v2/images/{image_id}"):
+                output.warn(f"A record without a disk is left; remove it with `darkroom images delete {image_id}`.")
             raise
     if json:
         output.dump(made)
@@ -160,73 +153,12 @@ def delete(ctx: typer.Context, images: Names, yes: output.Yes = False) -> None:
         output.say(f"Image {image['name']} is deleted: {image['id']}")
 
 
-@contextmanager
-def _open_disk(file: Path) -> Iterator[tuple[BinaryIO, int]]:
-    try:
-        with file.open("rb") as disk:
-            size = file.stat().st_size
-            if not file.is_file() or not size:
-                raise Failure(f"{file} is {'empty' if file.is_file() else 'no ordinary file'}.")
-            yield disk, size
-    except OSError as error:
-        raise Failure(f"{file} cannot be read: {error.strerror or error}.") from error
-
-
-def _take_back(api: Api, image_id: str) -> None:
-    """Delete the record of an import that failed; the service may need a moment to see that no more bytes come."""
-    for _ in range(TRIES):
-        try:
-            api.call("DELETE", f"/v2/images/{image_id}")
-        except NoService:
-            break
-        except Refusal as refusal:
-            if refusal.status == 404:
-                return
-            time.sleep(PAUSE)
-        else:
-            return
-    output.warn(f"A record without a disk is left; remove it with `darkroom images delete {image_id}`.")
-
-
-class _Speed(ProgressColumn):
-    """How fast it goes, in the same units as everything else."""
-
-    def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
-        return Text(f"{output.size(int(speed))}/s" if speed else "")
-
-
-class _Advance:
-    """Told how many bytes have been moved."""
-
-    def __init__(self, progress: Progress, task: TaskID) -> None:
-        self._progress, self._task = progress, task
-
-    def __call__(self, count: int) -> None:
-        self._progress.advance(self._task, count)
-
-
-@contextmanager
-def _transfer(what: str, size: int) -> Iterator[_Advance]:
-    console = output.err()
-    columns = (BarColumn(bar_width=30), DownloadColumn(binary_units=True), _Speed(), TimeRemainingColumn())
-    shown = console.is_terminal
-    with Progress("{task.description}", *columns, console=console, transient=True, disable=not shown) as progress:
-        yield _Advance(progress, progress.add_task(what, total=size or None))
-
-
-def _pieces(disk: BinaryIO, advance: _Advance) -> Iterator[bytes]:
-    while chunk := disk.read(CHUNK):
-        yield chunk
-        advance(len(chunk))
-
-
 def _fetch(api: Api, image: dict[str, Any], target: Path) -> str:
     digest = hashlib.sha256()
     with (
         target.open("wb") as file,
         api.download(f"/v2/images/{image['id']}/file") as (size, chunks),
-        _transfer("exporting", size or int(image["size"])) as advance,
+        transfer("exporting", size or int(image["size"])) as advance,
     ):
         for chunk in chunks:
             file.write(chunk)

@@ -20,6 +20,14 @@ def serve(
     driver: Annotated[
         str | None, typer.Option(metavar="qemu|simulated", help="What runs the machines.", show_default="qemu")
     ] = None,
+    role: Annotated[
+        str | None,
+        typer.Option(metavar="all|api|worker", help="Answer requests, run jobs, or both.", show_default="all"),
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(help="URL of a PostgreSQL, for many processes.", show_default="SQLite in the data folder"),
+    ] = None,
     config: Annotated[
         Path | None,
         typer.Option(envvar="DARKROOM_CONFIG", exists=True, dir_okay=False, help="TOML file with more settings."),
@@ -28,7 +36,7 @@ def serve(
     """Run the service. Every setting can also come from DARKROOM_<SETTING> or the TOML file."""
     if config:
         os.environ["DARKROOM_CONFIG"] = str(config)
-    settings = ctx.obj.settings(data=data, host=host, port=port, driver=driver)
+    settings = ctx.obj.settings(data=data, host=host, port=port, driver=driver, role=role, database=database)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     with suppress(KeyboardInterrupt):

@@ -38,6 +38,10 @@ def create(
         ),
     ] = None,
     account: Annotated[str, typer.Option(help="Account made in it, an administrator.")] = "builder",
+    attach: Annotated[
+        list[str] | None,
+        typer.Option(metavar="APP", help="Application to attach, NAME, NAME@VERSION or record id; may be repeated."),
+    ] = None,
     description: Description = "",
     wait: Wait = False,
     json: Json = False,
@@ -62,6 +66,8 @@ def create(
         "authorize_accounts": [{"account": account, "account_type": "USER"}],
         "is_vdi": True,
     }
+    if attach:
+        order["attach_apps"] = [find.apps(api, wanted)[0]["id"] for wanted in attach]
     job_id = api.call("POST", PATH, body=order)["job_id"]
     jobs.accepted(api, job_id, wait=wait, json=json)
 

@@ -34,7 +34,7 @@ class User(msgspec.Struct, frozen=True, kw_only=True):
     account_id: AccountId
     name: str
     password_hash: str
-    roles: tuple[str, ...] = (ADMIN_ROLE,)
+    roles: tuple[str, ...] = ()
     enabled: bool = True
     tokens_from: int = 0
 

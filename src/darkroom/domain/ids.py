@@ -1,4 +1,4 @@
-"""Identifiers: snowflakes for jobs, sub-jobs and image servers, UUIDs for images, 32 hex digits for identity."""
+"""Identifiers: snowflakes for jobs, sub-jobs, image servers and applications, UUIDs for images, 32 hex digits for identity."""
 
 import secrets
 import threading
@@ -11,6 +11,8 @@ JobId = NewType("JobId", str)
 SubJobId = NewType("SubJobId", str)
 ServerId = NewType("ServerId", str)
 ImageId = NewType("ImageId", str)
+AppId = NewType("AppId", str)
+RecordId = NewType("RecordId", str)
 ProjectId = NewType("ProjectId", str)
 AccountId = NewType("AccountId", str)
 UserId = NewType("UserId", str)

@@ -24,6 +24,7 @@ class Action(StrEnum):
     UPDATE = "update"
     BUILD = "build an image of"
     DELETE = "delete"
+    ATTACH = "attach applications to"
 
 
 #: The states in which an action is allowed (contract section 6.1).
@@ -31,6 +32,7 @@ ALLOWED: Final[Mapping[Action, frozenset[ServerStatus]]] = {
     Action.UPDATE: frozenset(ServerStatus) - {ServerStatus.DELETING},
     Action.BUILD: frozenset({ServerStatus.ACTIVE, ServerStatus.BUILT}),
     Action.DELETE: frozenset({ServerStatus.ACTIVE, ServerStatus.BUILT, ServerStatus.ERROR}),
+    Action.ATTACH: frozenset({ServerStatus.ACTIVE, ServerStatus.BUILT}),
 }
 
 

@@ -68,6 +68,13 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     pause_seconds: float
 
 
+class Completed(msgspec.Struct, frozen=True, kw_only=True):
+    """How a program in a guest ended: its exit status, None if it was ended for its time was up; its last output."""
+
+    exit_code: int | None
+    output: str
+
+
 class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
     """A stored image file: its size and the size of the disk in it in bytes, its SHA-256 in hexadecimal."""
 
@@ -102,6 +109,21 @@ class Compute(Protocol):
 
     async def try_login(self, key: ServerId, account: GuestAccount, door: Door, *, timeout: float) -> None:
         """Log in to the guest as the account, by SSH and its key, within `timeout` seconds. Raises LoginFailed."""
+
+    async def put_file(
+        self, key: ServerId, path: str, chunks: AsyncIterator[bytes], *, size: int, mode: int, timeout: float
+    ) -> None:
+        """Write a file of `size` bytes in the guest, root's own, in place of what was there; folders are made.
+
+        It is there whole or not at all. Raises MachineFailed, GuestRefused, or GuestSilent, also after `timeout` seconds.
+        """
+
+    async def run(self, key: ServerId, words: Sequence[str], *, stdin: bytes = b"", timeout: float) -> Completed:
+        """Run a program in the guest as root; it and all it has begun are ended after `timeout` seconds.
+
+        A former run of the same words that still goes on is ended first. Raises MachineFailed, GuestSilent or
+        GuestRefused; that the program itself fails is no error here.
+        """
 
     async def find(self, key: ServerId) -> Machine | None:
         """Return the machine as it is now, or None."""

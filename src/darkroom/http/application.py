@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from darkroom.domain.ids import new_hex
 from darkroom.errors import DarkroomError, Fault, MethodNotAllowed, UnknownPath
 from darkroom.http.answers import JSON
-from darkroom.wire.errors import envelope, identity_envelope, image_envelope
+from darkroom.wire.errors import envelope_for
 
 log = structlog.get_logger(__name__)
 
@@ -45,11 +45,14 @@ class RequestId:
             await self._app(scope, receive, send)
             return
         request_id = new_hex()
+        own = [(b"x-request-id", request_id.encode())]
+        if scope["path"].startswith("/v3"):  # the identity service has its own word for it
+            own.append((b"x-iam-trace-id", request_id.encode()))
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message.get("headers", ()), *own]
             await send(message)
 
         await self._app(scope, receive, send_with_id)
@@ -59,12 +62,7 @@ async def _refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, DarkroomError)
     if isinstance(error, Fault):
         log.error("request failed", path=request.url.path, code=error.code, reason=error.message, exc_info=error)
-    path, request_id = request.url.path, request.state.request_id
-    if path.startswith("/v3/"):
-        return JSON(identity_envelope(error), error.status)
-    if path.startswith("/v2/"):
-        return JSON(image_envelope(error), error.status)
-    return JSON(envelope(error, request_id), error.status)
+    return JSON(envelope_for(request.url.path, error, request.state.request_id), error.status)
 
 
 async def _refuse_by_status(request: Request, error: Exception) -> Response:

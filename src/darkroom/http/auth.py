@@ -26,13 +26,14 @@ class Authenticator:
         token = request.headers.get("x-auth-token")
         if not token:
             raise Unauthenticated
-        return self._identity.token_caller(token)
+        return await self._identity.token_caller(token)
 
     async def _by_signature(self, request: Request, value: str, *, streamed: bool) -> Caller:
         authorization = signing.parse_authorization(value)
         headers = request.headers.raw
         signing.check_date(signing.signed_date(headers), self._clock())
-        key = await self._identity.key(authorization.access)
+        security_token = request.headers.get("x-security-token", "")
+        key = await self._identity.key(authorization.access, security_token)
         self._lockout.check(key.access)
         body = None if streamed else await whole_body(request)
         scope = request.scope
@@ -53,4 +54,4 @@ class Authenticator:
         self._lockout.succeeded(key.access)
         request.state.body = body
         project_id = request.headers.get("x-project-id") or request.path_params.get("project_id", "")
-        return await self._identity.key_caller(key, project_id)
+        return await self._identity.key_caller(key, project_id, request.headers.get("x-domain-id", ""))

@@ -1,4 +1,4 @@
-"""Routes of jobs and sub-jobs (contract sections 3.1 to 3.5), and a job's timeline, beside the contract."""
+"""Routes of jobs and sub-jobs (contract sections 3.1 to 3.5), and what is beside the contract."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,8 +11,9 @@ from darkroom.http.operations import Operations
 from darkroom.http.parameters import ID_LIMIT, PAGE, Choice, Choices, Text, page_of
 from darkroom.http.requests import decode, path_id, project_of
 from darkroom.services.jobs import Jobs
+from darkroom.services.retries import Retries
 from darkroom.wire import jobs as wire
-from darkroom.wire.servers import unique
+from darkroom.wire.servers import JobAccepted, unique
 
 JOBS = "/v1/{project_id}/image-server-jobs"
 SUB_JOBS = "/v1/{project_id}/image-server-sub-jobs"
@@ -24,7 +25,7 @@ SUB_JOB_STATUS = Choice("status", SubJobStatus)
 JOB_ID = Text("job_id", ID_LIMIT, meaning="The job that they belong to.")
 
 
-def routes(operations: Operations, jobs: Jobs) -> list[BaseRoute]:
+def routes(operations: Operations, jobs: Jobs, retries: Retries) -> list[BaseRoute]:
     async def show_job(caller: Caller, request: Request) -> Response:
         """ShowImageJob: one job with its sub-jobs."""
         return JSON(wire.job(await jobs.show(caller, project_of(request), path_id(request, "job_id"))))
@@ -63,11 +64,23 @@ def routes(operations: Operations, jobs: Jobs) -> list[BaseRoute]:
         await jobs.delete_sub_jobs(caller, project_of(request), wanted.items)
         return Response()
 
+    async def cancel_job(caller: Caller, request: Request) -> Response:
+        """Have a job cancelled, and what it has done undone."""
+        await jobs.cancel(caller, project_of(request), path_id(request, "job_id"))
+        return Response(status_code=202)
+
+    async def retry_job(caller: Caller, request: Request) -> Response:
+        """Start a failed job anew, as a new job."""
+        return JSON(JobAccepted(await retries.retry(caller, project_of(request), path_id(request, "job_id"))))
+
+    one = f"{JOBS}/{{job_id}}"
     sub_jobs_wanted = (SUB_JOB_STATUS, JOB_ID)
     return [
-        operations.read("GET", f"{JOBS}/{{job_id}}", show_job, answer=wire.ImageJob),
+        operations.read("GET", one, show_job, answer=wire.ImageJob),
         operations.read("GET", JOBS, list_jobs, parameters=(JOB_TYPE, STATUS, *PAGE), answer=wire.ImageJobs),
-        operations.read("GET", f"{JOBS}/{{job_id}}/timeline", show_timeline, answer=wire.Timeline),
+        operations.read("GET", f"{one}/timeline", show_timeline, answer=wire.Timeline),
+        operations.read("POST", f"{one}/actions/cancel", cancel_job, status=202),
+        operations.read("POST", f"{one}/actions/retry", retry_job, answer=JobAccepted),
         operations.read(
             "GET", SUB_JOBS, list_sub_jobs, parameters=(JOB_TYPE, *sub_jobs_wanted, *PAGE), answer=wire.ImageSubJobs
         ),

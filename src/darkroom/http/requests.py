@@ -16,6 +16,7 @@ T = TypeVar("T")
 E = TypeVar("E", bound=StrEnum)
 
 #: The contract's limit for a signed request's body (section 12.1).
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 BODY_LIMIT = 12 * 1024 * 1024
 ID_LIMIT = 128
 OFFSET_LIMIT = 2**31 - 1
@@ -37,12 +38,19 @@ def decode(request: Request, body: bytes, into: type[T], in_words: Mapping[str, 
     media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
     if media_type != "application/json" and not media_type.endswith("+json"):
         raise UnsupportedMediaType(f"The request body must be application/json, not {media_type}.")
+    if _NUL.search(body):
+        raise InvalidParameter("", "The request body must not contain a NUL character.")
     try:
         return msgspec.json.decode(body, type=into)
     except msgspec.ValidationError as error:
         raise invalid(error, in_words) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise InvalidParameter("", "The request body is not JSON.") from None
+
+
+def base_url(request: Request) -> str:
+    """Return where the client reaches this service, without a path."""
+    return f"{request.url.scheme}://{request.url.netloc}"
 
 
 def project_of(request: Request) -> ProjectId:

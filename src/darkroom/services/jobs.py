@@ -7,6 +7,7 @@ from darkroom.domain.ids import ProjectId
 from darkroom.domain.jobs import Job, JobStatus, JobType, SubJob, SubJobFilter
 from darkroom.domain.timeline import StepRecord, timeline
 from darkroom.domain.times import Clock
+from darkroom.errors import JobNotCancellable
 from darkroom.store.store import Store
 
 
@@ -52,6 +53,20 @@ class Jobs:
         caller.must("workspace:imageServer:batchDeleteImageSubJobs", project_id)
         now = self._clock()
         await self._store.write(lambda tx: tx.jobs.delete_sub_jobs(project_id, sub_job_ids, now))
+
+    async def cancel(self, caller: Caller, project_id: ProjectId, job_id: str) -> None:
+        """Have a job cancelled: what it has done is undone, then it is FAILED. Repeating that changes nothing.
+
+        Raises JobNotCancellable for a deletion, which cannot be undone, and for a job that has ended otherwise.
+        """
+        caller.must("workspace:images:cancelImageJob", project_id)
+        job = await self._store.jobs.get(project_id, job_id)
+        if job.job_type is JobType.DELETE_SERVER:
+            raise JobNotCancellable("A deletion cannot be cancelled: what is gone cannot be brought back.")
+        if job.is_final and not await self._store.jobs.is_cancelled(job.id):
+            raise JobNotCancellable(f"The job {job.id} has ended as {job.status}.")
+        now = self._clock()
+        await self._store.write(lambda tx: tx.jobs.cancel(job, now))
 
     async def timeline(self, caller: Caller, project_id: ProjectId, job_id: str) -> list[StepRecord]:
         """Return the steps of a job, done and undone, in the order they began."""

@@ -1,25 +1,26 @@
 """Image servers: ordering them, building images of them, deleting them. Each of these starts a job."""
 
-import secrets
-from collections.abc import Callable, Sequence
-
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from collections.abc import Sequence
 
 from darkroom.domain.accounts import Caller
 from darkroom.domain.flavours import Flavour, find
-from darkroom.domain.ids import JobId, ProjectId, ServerId, Snowflakes, SubJobId, new_uuid
+from darkroom.domain.ids import JobId, ProjectId, ServerId, Snowflakes, new_uuid
 from darkroom.domain.images import Image, ImageStatus
-from darkroom.domain.jobs import Job, JobStatus, JobType, SubJob, SubJobStatus
+from darkroom.domain.jobs import JobType
 from darkroom.domain.servers import ALLOWED, Action, ImageServer, ServerAccess, ServerOrder, ServerStatus
 from darkroom.domain.times import Clock
 from darkroom.errors import ImageNotFound, InvalidParameter, ServerNotReady
+from darkroom.services.apps import usable
+from darkroom.services.guest_access import new_access
+from darkroom.services.new_jobs import Accept, NewJobs
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
 
 GIB = 1 << 30
-#: Records a job and queues it, in the transaction of what it belongs to.
-Accept = Callable[[Transaction, Job], None]
+
+
+class _Changed(Exception):
+    """A server is no longer in the state that it was just read in."""
 
 
 class Servers:
@@ -30,6 +31,7 @@ class Servers:
     ) -> None:
         self._store, self._accept, self._flavours = store, accept, flavours
         self._snowflakes, self._clock = snowflakes, clock
+        self._new_jobs = NewJobs(snowflakes)
 
     async def show(self, caller: Caller, project_id: ProjectId, server_id: str) -> ImageServer:
         """Return an image server. Raises ServerNotFound, also for another project's."""
@@ -75,12 +77,11 @@ class Servers:
         smallest = -(-image.virtual_size // (10 * GIB)) * 10
         if order.disk_gb < smallest:
             raise InvalidParameter("root_volume.size", f"the image needs a disk of at least {smallest} GB")
-        if order.attach_apps:
-            raise InvalidParameter("attach_apps", f"the application {order.attach_apps[0]} does not exist")
-        job_id, now = JobId(self._snowflakes.mint()), self._clock()
+        await usable(self._store, project_id, order.attach_apps, "attach_apps")
+        now = self._clock()
         server = self._new_server(project_id, order, flavour, now)
-        job = self._new_job(job_id, JobType.CREATE_SERVER, project_id, [(server.id, server.name)], {}, now)
-        access = _new_access(server.account_name)
+        job = self._new_jobs.make(JobType.CREATE_SERVER, project_id, [(server.id, server.name)], {}, now)
+        access = new_access(server.account_name)
 
         def accept(tx: Transaction) -> None:
             tx.servers.add(server, access, job=job)
@@ -101,7 +102,7 @@ class Servers:
 
         def update(tx: Transaction) -> None:
             if not tx.servers.change(server, now, of=ALLOWED[Action.UPDATE], **changes):
-                raise _refusal(Action.UPDATE, server)
+                raise refusal(Action.UPDATE, server)
 
         await self._store.write(update)
 
@@ -119,14 +120,16 @@ class Servers:
             "execute_sysprep": sysprep,
             "status_before": server.status,
         }
-        job_id, now = JobId(self._snowflakes.mint()), self._clock()
-        job = self._new_job(job_id, JobType.CREATE_SERVER_IMAGE, project_id, [("", name)], order, now)
+        now = self._clock()
+        job = self._new_jobs.make(JobType.CREATE_SERVER_IMAGE, project_id, [("", name)], order, now)
 
         def accept(tx: Transaction) -> None:
             # The status is looked at again where nobody else can change it.
             free = {server.status} & ALLOWED[Action.BUILD]
-            if not tx.servers.move(server.id, ServerStatus.BUILDING, now, job=job, of=free):
-                raise _refusal(Action.BUILD, server)
+            if not tx.servers.move(server.id, ServerStatus.BUILDING, now, job=job, of=free, unattended=True):
+                if free and tx.attachments.is_going_on(server, now):
+                    raise ServerNotReady(f"Applications are being attached to the image server {server.id}.")
+                raise refusal(Action.BUILD, server)
             self._accept(tx, job)
 
         await self._store.write(accept)
@@ -137,17 +140,27 @@ class Servers:
     ) -> JobId:
         """Delete servers; return the job. Ids of none are skipped; one that may not be deleted refuses them all."""
         caller.must("workspace:imageServer:batchDelete", project_id)
+        while True:
+            try:
+                return await self._delete(project_id, server_ids, recursive)
+            except _Changed:
+                continue  # another request came first; what it left may be skipped, refused or deleted
+
+    async def _delete(self, project_id: ProjectId, server_ids: Sequence[str], recursive: bool) -> JobId:
         found = [await self._store.servers.find(server_id) for server_id in server_ids]
         servers = [server for server in found if server and server.project_id == project_id]
         servers = [server for server in servers if server.status is not ServerStatus.DELETING]
-        job_id, now = JobId(self._snowflakes.mint()), self._clock()
+        for server in servers:
+            if server.status not in ALLOWED[Action.DELETE]:
+                raise refusal(Action.DELETE, server)
+        now = self._clock()
         resources = [(server.id, server.name) for server in servers]
-        job = self._new_job(job_id, JobType.DELETE_SERVER, project_id, resources, {"recursive": recursive}, now)
+        job = self._new_jobs.make(JobType.DELETE_SERVER, project_id, resources, {"recursive": recursive}, now)
 
         def accept(tx: Transaction) -> None:
             for server in servers:
-                if not tx.servers.move(server.id, ServerStatus.DELETING, now, job=job, of=ALLOWED[Action.DELETE]):
-                    raise _refusal(Action.DELETE, server)
+                if not tx.servers.move(server.id, ServerStatus.DELETING, now, job=job, of={server.status}):
+                    raise _Changed
             self._accept(tx, job)
 
         await self._store.write(accept)
@@ -184,66 +197,23 @@ class Servers:
             description=order.description,
             image_ref=order.image_ref,
             authorize_accounts=order.authorize_accounts,
-            order={**order.rest, **size, "product_id": order.product_id, "flavor_id": order.flavor_id},
+            order={
+                **order.rest,
+                **size,
+                "product_id": order.product_id,
+                "flavor_id": order.flavor_id,
+                "attach_apps": order.attach_apps,
+            },
             server_group_id=new_uuid(),
             enterprise_project_id=order.enterprise_project_id or "0",
             create_time=now,
             update_time=now,
         )
 
-    def _new_job(
-        self,
-        job_id: JobId,
-        job_type: JobType,
-        project_id: ProjectId,
-        resources: Sequence[tuple[str, str]],
-        order: dict[str, object],
-        now: int,
-    ) -> Job:
-        """Return a job with a sub-job for each resource (id and name), RUNNING; without any, it has succeeded."""
-        sub_jobs = tuple(
-            SubJob(
-                id=SubJobId(self._snowflakes.mint()),
-                job_id=job_id,
-                project_id=project_id,
-                job_type=job_type,
-                status=SubJobStatus.WAITING,
-                resource_id=resource_id,
-                resource_name=resource_name,
-                begin_time=now,
-            )
-            for resource_id, resource_name in resources
-        )
-        return Job(
-            id=job_id,
-            project_id=project_id,
-            job_type=job_type,
-            status=JobStatus.RUNNING if sub_jobs else JobStatus.SUCCESS,
-            begin_time=now,
-            end_time=None if sub_jobs else now,
-            sub_jobs_total=len(sub_jobs),
-            order=order,
-            sub_jobs=sub_jobs,
-        )
 
-
-def _refusal(action: Action, server: ImageServer) -> ServerNotReady:
+def refusal(action: Action, server: ImageServer) -> ServerNotReady:
+    """Return the error that says in which states the action is allowed."""
     allowed = " or ".join(sorted(ALLOWED[action]))
     return ServerNotReady(
         f"To {action} the image server {server.id} it must be {allowed}; it is {server.status}, or has just changed."
-    )
-
-
-def _new_access(account: str) -> ServerAccess:
-    key = Ed25519PrivateKey.generate()
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.OpenSSH, serialization.NoEncryption()
-    )
-    public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
-    return ServerAccess(
-        account=account,
-        # A policy for passwords in the guest may want letters of both cases, a digit and a mark.
-        password=f"{secrets.token_urlsafe(15)}-aA1",
-        private_key=private.decode(),
-        public_key=f"{public.decode()} {account}",
     )

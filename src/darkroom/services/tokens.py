@@ -1,6 +1,7 @@
 """Tokens: who a caller is, sealed into a text that the caller carries and only Darkroom reads (contract section 12.3).
 
-Nothing is stored: every process that has the sealing key reads every token. To the caller the text is opaque.
+Nothing is stored but which ones were revoked: every process that has the sealing key reads every token. To the caller
+the text is opaque.
 """
 
 import base64
@@ -13,7 +14,7 @@ import msgspec
 from darkroom.domain.accounts import Token
 from darkroom.domain.ids import AccountId, ProjectId, UserId, new_hex
 from darkroom.domain.times import Clock
-from darkroom.errors import Unauthenticated
+from darkroom.errors import TokenInvalid
 from darkroom.store.sealing import Sealer
 
 #: A token's life in milliseconds: 24 hours.
@@ -43,8 +44,12 @@ class Tokens:
         project_name: str = "",
         roles: Iterable[str] = (),
         methods: Iterable[str] = ("password",),
+        got_by: Token | None = None,
     ) -> tuple[str, Token]:
-        """Return a new token as the text that the caller carries, and what it says."""
+        """Return a new token as the text that the caller carries, and what it says.
+
+        One that was got by another token expires no later than that: nobody stays signed in by renewing tokens.
+        """
         now = self._clock()
         token = Token(
             id=new_hex(),
@@ -57,18 +62,19 @@ class Tokens:
             roles=tuple(roles),
             methods=tuple(methods),
             issued_at=now,
-            expires_at=now + self._life_ms,
+            expires_at=got_by.expires_at if got_by else now + self._life_ms,
+            origin=(got_by.origin or got_by.id) if got_by else "",
         )
         return _armour(self._sealer.seal(self._encode(token), _PURPOSE)), token
 
     def read(self, text: str) -> Token:
-        """Return what a token says. Raises Unauthenticated, in the contract's words, if it is not ours or expired."""
+        """Return what a token says. Raises TokenInvalid, in the contract's words, if it is not ours or expired."""
         try:
             token = self._decode(self._sealer.open(_bare(text), _PURPOSE))
         except ValueError:  # msgspec's errors and SealBroken are ValueErrors too
-            raise Unauthenticated("decrypt token fail") from None
+            raise TokenInvalid("decrypt token fail") from None
         if self._clock() >= token.expires_at:
-            raise Unauthenticated(f"token expires, expires_at: {_spelled(token.expires_at)}")
+            raise TokenInvalid(f"token expires, expires_at: {_spelled(token.expires_at)}")
         return token
 
 

@@ -1,16 +1,10 @@
-"""The database: one SQLite file in WAL mode, read on the calling thread, written in one transaction at a time.
-
-Readers never wait for the writer in WAL mode and a read by key takes microseconds, so reads happen where they are
-asked for, on a connection of the calling thread. Writes may wait for another writer, so they run in a thread.
-"""
+"""The database: reads by named SQL straight on the driver, writes in one transaction each, through SQLAlchemy Core."""
 
 import asyncio
-import sqlite3
-import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
 
@@ -21,42 +15,28 @@ from darkroom.store.transaction import Transaction
 
 T = TypeVar("T")
 
-#: Seconds that a writer waits for another one before it gives up.
-BUSY_TIMEOUT = 30
 
+class Database(ABC):
+    """Reads and writes. Raises Unavailable when the database does not answer."""
 
-class Database:
-    """Reads by named SQL, writes by `write`. Raises Unavailable when the database does not answer."""
+    #: What the drivers raise when the database does not answer.
+    silent: ClassVar[tuple[type[Exception], ...]] = (sa.exc.OperationalError, sa.exc.TimeoutError)
 
-    def __init__(self, path: Path, sealer: Sealer) -> None:
-        self.path, self._sealer = path, sealer
-        self.engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT})
-        sa.event.listen(self.engine, "connect", _set_up)
-        sa.event.listen(self.engine, "begin", _begin_immediate)
-        self._local = threading.local()
-        self._opened: list[sqlite3.Connection] = []
+    def __init__(self, engine: sa.Engine, sealer: Sealer) -> None:
+        self.engine, self._sealer = engine, sealer
 
     @property
     def url(self) -> str:
-        """The SQLAlchemy URL, for others who keep tables of their own in the same database."""
-        return str(self.engine.url)
+        """The SQLAlchemy URL with its password, for others who keep tables of their own in the same database."""
+        return self.engine.url.render_as_string(hide_password=False)
 
-    def close(self) -> None:
-        self.engine.dispose()
-        while self._opened:
-            self._opened.pop().close()
-        self._local = threading.local()
-
+    @abstractmethod
     async def one(self, sql: str, **parameters: Any) -> Row | None:
         """Return the first row of a query, or None."""
-        with _answering():
-            row: Row | None = self._reader().execute(sql, parameters).fetchone()
-        return row
 
+    @abstractmethod
     async def all(self, sql: str, **parameters: Any) -> list[Row]:
         """Return all rows of a query."""
-        with _answering():
-            return self._reader().execute(sql, parameters).fetchall()
 
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one transaction, in a thread: all it wrote becomes visible, or, if it raises, nothing."""
@@ -64,39 +44,21 @@ class Database:
 
     def write_now(self, work: Callable[[Transaction], T]) -> T:
         """Do what `write` does, on this thread."""
-        with _answering(), self.engine.begin() as connection:
+        with self._answering(), self.engine.begin() as connection:
             return work(Transaction(connection, self._sealer))
 
-    def _reader(self) -> sqlite3.Connection:
-        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
-        if connection is None:
-            connection = sqlite3.connect(
-                f"file:{self.path}?mode=rw",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-                timeout=BUSY_TIMEOUT,
-            )
-            connection.execute("PRAGMA query_only = ON")
-            self._local.connection = connection
-            self._opened.append(connection)
-        return connection
+    def close(self) -> None:
+        self.engine.dispose()
 
+    def _is_ours(self, error: Exception) -> bool:
+        """Say whether what looks like a silent database is a mistake in what it was asked."""
+        return False
 
-def _set_up(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions are begun by us, see below
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA foreign_keys = ON")
-
-
-def _begin_immediate(connection: sa.Connection) -> None:
-    """Take the write lock at once: a transaction that reads first and then writes could otherwise find itself stale."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-
-@contextmanager
-def _answering() -> Iterator[None]:
-    try:
-        yield
-    except (sqlite3.OperationalError, sa.exc.OperationalError) as error:
-        raise Unavailable("The database does not answer; try again later.") from error
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except self.silent as error:
+            if self._is_ours(error):
+                raise
+            raise Unavailable("The database does not answer; try again later.") from error

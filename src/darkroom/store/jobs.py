@@ -53,6 +53,11 @@ class Jobs:
         rows = await self._reader.all(_SUB_JOBS, id=row[0])
         return _job(row, tuple(map(_sub_job, rows)))
 
+    async def is_cancelled(self, job_id: JobId) -> bool:
+        """Say whether a job is to be cancelled."""
+        row = await self._reader.one("SELECT cancelled FROM jobs WHERE id = :id", id=key_of(job_id))
+        return bool(row and row[0])
+
     async def page(
         self, project_id: ProjectId, job_type: JobType | None, status: JobStatus | None, offset: int, limit: int
     ) -> tuple[int, list[Job]]:
@@ -130,6 +135,28 @@ class JobWrites:
         self._events.add("job.accepted", job.begin_time, job.project_id, job_id=job.id, data={"type": job.job_type})
         if job.is_final:
             self._events.add("job.ended", job.begin_time, job.project_id, job_id=job.id, data={"status": job.status})
+
+    def claim(self, job_id: JobId, claim: str) -> str:
+        """Make the job its caller's, who may write to it until another claim comes; return the claim."""
+        self._connection.execute(jobs.update().where(jobs.c.id == key_of(job_id)).values(claim=claim))
+        return claim
+
+    def is_claimed(self, job_id: JobId, claim: str) -> bool:
+        """Say whether a claim still holds; if so it holds until the transaction ends."""
+        statement = sa.select(jobs.c.claim).where(jobs.c.id == key_of(job_id)).with_for_update()
+        return self._connection.scalar(statement) == claim
+
+    def cancel(self, job: Job, at: int) -> None:
+        """Have a job cancelled at its next safe point. What has ended meanwhile stays as it is."""
+        cancelled = self._connection.execute(
+            jobs.update()
+            .where(jobs.c.id == key_of(job.id), jobs.c.status == JobStatus.RUNNING, jobs.c.cancelled.is_(False))
+            .values(cancelled=True)
+        )
+        if cancelled.rowcount:
+            self._events.add("job.cancelled", at, job.project_id, job_id=job.id)
+            for sub_job in job.sub_jobs:
+                self.move(sub_job, SubJobStatus.ABORTING, at)
 
     def move(
         self,

@@ -14,5 +14,7 @@ def migrate(engine: sa.Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # several processes may start at once
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(7308895142)"))
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

@@ -104,15 +104,19 @@ class ServerWrites:
         *,
         job: Job,
         of: Collection[ServerStatus] | None = None,
+        unattended: bool = False,
         names: Mapping[str, str] | None = None,
     ) -> bool:
         """Move a server to another state, if its state is one of `of` now; say whether it moved.
 
-        `names` are ids that have become known with it, by column.
+        `unattended`: only if nobody attaches applications to it. `names` are ids that have become known with it, by
+        column.
         """
         statement = image_servers.update().where(_is(server_id), image_servers.c.status != to.value)
         if of is not None:
             statement = statement.where(image_servers.c.status.in_(list(of)))
+        if unattended:
+            statement = statement.where(image_servers.c.attach_until <= at)
         moved = self._connection.execute(statement.values({"status": to, "update_time": at, **(names or {})}))
         if moved.rowcount:
             self._event("server.moved", at, server_id, job, {"status": to, **(names or {})})

@@ -4,14 +4,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import sqlalchemy as sa
+
 from darkroom.store.accounts import Accounts
+from darkroom.store.apps import Apps
+from darkroom.store.attachments import Attachments
 from darkroom.store.database import Database
 from darkroom.store.events import Events
+from darkroom.store.grants import Grants
 from darkroom.store.images import Images
 from darkroom.store.jobs import Jobs
 from darkroom.store.migrate import migrate
 from darkroom.store.sealing import Sealer
 from darkroom.store.servers import Servers
+from darkroom.store.sqlite import SqliteDatabase
 from darkroom.store.transaction import Transaction
 
 T = TypeVar("T")
@@ -20,10 +26,14 @@ T = TypeVar("T")
 class Store:
     """Reads by noun (`store.jobs.get`), changes by `write`, one transaction each."""
 
-    def __init__(self, path: Path, sealer: Sealer) -> None:
-        self.database = Database(path, sealer)
+    def __init__(self, url: str, sealer: Sealer) -> None:
+        """`url` is SQLAlchemy's: `sqlite:////path` or `postgresql://user@host/name`. Raises ValueError for others."""
+        self.database = _database(sa.make_url(url), sealer)
         self.accounts = Accounts(self.database, sealer)
+        self.apps = Apps(self.database)
+        self.attachments = Attachments(self.database)
         self.events = Events(self.database)
+        self.grants = Grants(self.database)
         self.images = Images(self.database)
         self.jobs = Jobs(self.database)
         self.servers = Servers(self.database, sealer)
@@ -42,3 +52,13 @@ class Store:
 
     def close(self) -> None:
         self.database.close()
+
+
+def _database(url: sa.URL, sealer: Sealer) -> Database:
+    if url.get_backend_name() == "postgresql":
+        from darkroom.store.postgres import PostgresDatabase  # its drivers are not loaded where they are not used
+
+        return PostgresDatabase(url, sealer)
+    if url.get_backend_name() == "sqlite" and url.database:
+        return SqliteDatabase(Path(url.database), sealer)
+    raise ValueError(f"the database must be sqlite:////path or postgresql://…, not {url.render_as_string()}")

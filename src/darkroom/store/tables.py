@@ -19,7 +19,18 @@ def _text(name: str, default: str | None = None, **more: object) -> sa.Column[st
     return sa.Column(name, sa.Text, nullable=False, server_default=default, **more)  # type: ignore[arg-type]
 
 
-accounts = sa.Table("accounts", metadata, _text("id", primary_key=True), _text("name", unique=True))
+def _flag(name: str, *, default: bool) -> sa.Column[bool]:
+    return sa.Column(name, sa.Boolean, nullable=False, server_default=sa.true() if default else sa.false())
+
+
+accounts = sa.Table(
+    "accounts",
+    metadata,
+    _text("id", primary_key=True),
+    _text("name", unique=True),
+    _flag("enabled", default=True),
+    _flag("main", default=False),
+)
 
 projects = sa.Table(
     "projects",
@@ -27,6 +38,9 @@ projects = sa.Table(
     _text("id", primary_key=True),
     _text("account_id"),
     _text("name"),
+    _text("parent_id", ""),
+    _flag("enabled", default=True),
+    _text("description", ""),
     sa.UniqueConstraint("account_id", "name"),
 )
 
@@ -37,8 +51,8 @@ users = sa.Table(
     _text("account_id"),
     _text("name"),
     _text("password_hash"),
-    _text("roles"),
     sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("tokens_from", Millis, nullable=False, server_default="0"),
     sa.UniqueConstraint("account_id", "name"),
 )
 
@@ -49,6 +63,43 @@ access_keys = sa.Table(
     sa.Column("sealed_secret", sa.LargeBinary, nullable=False),
     _text("user_id"),
     sa.Column("enabled", sa.Boolean, nullable=False),
+    sa.Column("created_at", Millis, nullable=False, server_default="0"),
+    _text("description", ""),
+)
+
+#: Roles of an account's own; those that every account has are in the code.
+roles = sa.Table(
+    "roles",
+    metadata,
+    _text("account_id", primary_key=True),
+    _text("name", primary_key=True),
+    _text("actions"),
+    _text("description", ""),
+)
+
+#: Who has which role, and in which project; an empty project stands for all of the account's.
+grants = sa.Table(
+    "grants",
+    metadata,
+    _text("user_id", primary_key=True),
+    _text("project_id", primary_key=True),
+    _text("role", primary_key=True),
+)
+
+revoked_tokens = sa.Table(
+    "revoked_tokens",
+    metadata,
+    _text("id", primary_key=True),
+    sa.Column("expires_at", Millis, nullable=False),
+    sa.Index(None, "expires_at"),
+)
+
+#: One row, counted up by every change of identity: who keeps a copy looks here whether it is still true.
+identity_revision = sa.Table(
+    "identity_revision",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
 )
 
 jobs = sa.Table(
@@ -62,6 +113,8 @@ jobs = sa.Table(
     sa.Column("end_time", Millis),
     sa.Column("sub_jobs_total", sa.Integer, nullable=False),
     _text("order"),
+    _text("claim", ""),
+    sa.Column("cancelled", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index(None, "project_id", "job_type", "status", "id"),
     sa.Index(None, "project_id", "id"),
 )
@@ -104,6 +157,10 @@ image_servers = sa.Table(
     sa.Column("create_time", Millis, nullable=False),
     sa.Column("update_time", Millis, nullable=False),
     sa.Column("sealed_access", sa.LargeBinary, nullable=False),
+    _text("attached_apps", "[]"),
+    #: Whoever attaches applications holds the server by a lease, in milliseconds; see store/attachments.py.
+    _text("attach_lease", ""),
+    sa.Column("attach_until", Millis, nullable=False, server_default="0"),
     sa.Index(None, "project_id", "id"),
     sa.Index(None, "base_image_id"),
 )
@@ -126,6 +183,34 @@ images = sa.Table(
     sa.Column("created_at", Millis, nullable=False),
     sa.Column("updated_at", Millis, nullable=False),
     sa.Index(None, "project_id", "created_at"),
+)
+
+apps = sa.Table(
+    "apps",
+    metadata,
+    sa.Column("id", Snowflake, primary_key=True, autoincrement=False),
+    _text("project_id"),
+    _text("name"),
+    sa.Column("created_at", Millis, nullable=False),
+    sa.UniqueConstraint("project_id", "name"),
+)
+
+#: The versions of applications.
+app_records = sa.Table(
+    "app_records",
+    metadata,
+    sa.Column("id", Snowflake, primary_key=True, autoincrement=False),
+    sa.Column("app_id", Snowflake, nullable=False),
+    _text("version"),
+    _text("kind"),
+    _text("file_name"),
+    _text("arguments"),
+    _text("status"),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    _text("sha256"),
+    sa.Column("created_at", Millis, nullable=False),
+    sa.Column("updated_at", Millis, nullable=False),
+    sa.UniqueConstraint("app_id", "version"),
 )
 
 #: One row for every change, written in the transaction of the change. `once` keeps a repeated step from doubling it.

@@ -3,7 +3,10 @@
 import sqlalchemy as sa
 
 from darkroom.store.accounts import AccountWrites
+from darkroom.store.apps import AppWrites
+from darkroom.store.attachments import AttachmentWrites
 from darkroom.store.events import EventWrites
+from darkroom.store.grants import GrantWrites
 from darkroom.store.images import ImageWrites
 from darkroom.store.jobs import JobWrites
 from darkroom.store.sealing import Sealer
@@ -16,7 +19,10 @@ class Transaction:
     def __init__(self, connection: sa.Connection, sealer: Sealer) -> None:
         self.connection = connection
         self.events = EventWrites(connection)
-        self.accounts = AccountWrites(connection, sealer)
+        self.grants = GrantWrites(connection)
+        self.accounts = AccountWrites(connection, sealer, self.grants)
+        self.apps = AppWrites(connection, self.events)
+        self.attachments = AttachmentWrites(connection, self.events)
         self.images = ImageWrites(connection, self.events)
         self.jobs = JobWrites(connection, self.events)
         self.servers = ServerWrites(connection, self.events, sealer)

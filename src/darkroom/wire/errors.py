@@ -7,12 +7,32 @@ from typing import Any
 
 import msgspec
 
-from darkroom.errors import DarkroomError, InvalidParameter
+from darkroom.errors import (
+    DarkroomError,
+    InvalidParameter,
+    TokenInvalid,
+    Unauthenticated,
+    UnknownPath,
+    WrongPassword,
+)
 
 #: Longest `error_msg` by the contract, but for the gateway's, which echoes a canonical request.
 MESSAGE_LIMIT = 255
+#: Codes of the identity service's own paths, by status (section 9.3).
+_NATIVE_CODES = {401: "IAM.0001", 403: "IAM.0002", 404: "IAM.0004", 409: "IAM.0005"}
 _INDEX = re.compile(r"\[\d+\]")
 _AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
+
+
+def envelope_for(path: str, error: DarkroomError, request_id: str) -> dict[str, Any]:
+    """Return the body of an error in the manner of the service that the path belongs to."""
+    if path == "/v3" or path.startswith("/v3/"):
+        return identity_envelope(error)
+    if path.startswith("/v3.0/") and not isinstance(error, UnknownPath):
+        return native_envelope(error)
+    if path.startswith("/v2/"):
+        return image_envelope(error)
+    return envelope(error, request_id)
 
 
 def envelope(error: DarkroomError, request_id: str) -> dict[str, Any]:
@@ -28,9 +48,34 @@ def image_envelope(error: DarkroomError) -> dict[str, Any]:
 
 
 def identity_envelope(error: DarkroomError) -> dict[str, Any]:
-    """Return the body of an error of the identity service."""
+    """Return the body of an error of the identity service, where its paths are Keystone's (section 9.3)."""
     title = HTTPStatus(error.status).phrase
-    return {"error": {"code": error.status, "message": error.message, "title": title}}
+    return {"error": {"code": error.status, "message": _identity_message(error), "title": title}}
+
+
+def native_envelope(error: DarkroomError) -> dict[str, Any]:
+    """Return the body of an error of the identity service, where its paths are the vendor's own (section 9.3)."""
+    return {"error_msg": _short(_identity_message(error)), "error_code": _native_code(error)}
+
+
+def _identity_message(error: DarkroomError) -> str:
+    if not isinstance(error, Unauthenticated) or isinstance(error, WrongPassword):
+        return error.message
+    if isinstance(error, TokenInvalid):
+        return f"The token is not valid: {error.reason}"
+    if error.reason == Unauthenticated().reason:
+        return "The request requires authentication."
+    return f"The request is not authenticated: {error.reason}"
+
+
+def _native_code(error: DarkroomError) -> str:
+    if isinstance(error, TokenInvalid):
+        return "IAM.0066" if "expires" in error.reason else "IAM.0067"
+    if isinstance(error, InvalidParameter):
+        if not error.field:
+            return "IAM.0011"
+        return "IAM.0072" if error.message.endswith("mandatory") else "IAM.0073"
+    return _NATIVE_CODES.get(error.status, "IAM.0007" if error.status < 500 else "IAM.0006")
 
 
 def invalid(error: msgspec.ValidationError, in_words: Mapping[str, str]) -> InvalidParameter:

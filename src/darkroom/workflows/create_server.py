@@ -1,11 +1,12 @@
-"""CREATE_SERVER: boot a machine from the base image, let the authorised account in."""
+"""CREATE_SERVER: boot a machine from the base image, let the authorised account in, attach applications."""
 
 from darkroom.domain.ids import new_uuid
 from darkroom.domain.jobs import JobType
 from darkroom.domain.servers import ServerStatus
 from darkroom.drivers.base import Door, GuestAccount, MachineSpec
-from darkroom.errors import JobFault
+from darkroom.errors import AppNotFound, AttachFailed, JobFault
 from darkroom.store.transaction import Transaction
+from darkroom.workflows.attach import attach
 from darkroom.workflows.plan import Detail, Ending, Plan, Step, Work
 
 
@@ -42,6 +43,24 @@ async def log_in(work: Work) -> None:
     await work.tools.compute.try_login(work.server_id, account, door, timeout=work.tools.limits.login)
 
 
+async def attach_applications(work: Work) -> Detail:
+    """Attach what was ordered with the server (`attach_apps`, contract section 3.6)."""
+    store, server, tools = work.tools.store, await work.server(), work.tools
+    # Servers ordered before there were applications say nothing of them.
+    wanted = server.order.get("attach_apps") or []
+    if not wanted:
+        return {"skipped": "no applications were ordered"}
+    try:
+        records = [await store.apps.get(server.project_id, record_id) for record_id in wanted]
+    except AppNotFound as error:
+        raise AttachFailed(f"{error.message} It was removed after the image server was ordered.") from None
+    if [attached.id for attached in await store.attachments.latest(server)] != wanted:
+        await attach(tools.compute, tools.app_files, server.id, records, timeout=tools.limits.attach)
+        at, of = tools.clock(), {ServerStatus.CREATING}
+        await store.write(lambda tx: tx.attachments.record(server, records, at, of=of, job=work.job))
+    return {"applications": [record.title for record in records]}
+
+
 async def is_active(work: Work) -> Ending:
     machine = await work.tools.compute.find(work.server_id)
     if machine is None:
@@ -70,6 +89,7 @@ PLAN = Plan(
         Step("await guest", await_guest),
         Step("admit account", admit_account),
         Step("log in", log_in),
+        Step("attach applications", attach_applications),
     ),
     succeed=is_active,
     fail=is_in_error,

@@ -5,21 +5,27 @@ steps that ended, and runs the one that was interrupted once more; therefore eve
 """
 
 import logging
+import os
+import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, StepOptions
 
-from darkroom.domain.ids import JobId
-from darkroom.domain.jobs import Job, SubJob
+from darkroom.domain.ids import JobId, new_hex
+from darkroom.domain.jobs import Job
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
 from darkroom.workflows import create_image, create_server, delete_server
-from darkroom.workflows.plan import Plan, Tools
+from darkroom.workflows.plan import Plan, Step, Tools
 from darkroom.workflows.runner import Runner, StepResult
+from darkroom.workflows.takeover import Takeover
 
 PLANS: Final = (create_server.PLAN, create_image.PLAN, delete_server.PLAN)
 QUEUE: Final = "jobs"
+_NAME: Final = "darkroom"
 #: Jobs in flight survive an upgrade of Darkroom because this stays; a change of the steps uses `DBOS.patch`.
 WORKFLOW_VERSION: Final = "1"
 
@@ -29,20 +35,44 @@ _PATIENCE: Final = StepOptions(retries_allowed=True, max_attempts=20, interval_s
 
 
 class Engine:
-    """Accepts jobs in the caller's own transaction, and runs them."""
+    """Accepts jobs in the caller's own transaction and, where it `works`, runs them."""
 
-    def __init__(self, store: Store, tools: Tools, *, workers: int, poll_interval: float) -> None:
-        self._store, self._tools = store, tools
+    def __init__(self, store: Store, tools: Tools, *, works: bool, workers: int, poll_interval: float) -> None:
+        self._store, self._tools, self._works = store, tools, works
         self._workers, self._poll_interval = workers, poll_interval
         self._client: DBOSClient | None = None
+        self._takeover: Takeover | None = None
 
     def start(self) -> None:
         """Take up the jobs that a former process left unfinished, then wait for new ones. Blocks until it is ready."""
+        url = self._store.database.url
+        if self._works:
+            self._start_working(sa.make_url(url))
+        else:
+            DBOS.migrate(url)
+        self._client = DBOSClient(system_database_url=url, application_name=_NAME)
+
+    def stop(self) -> None:
+        """Stop working. Jobs in flight are left where they are, to be taken up by the next start or another worker."""
+        logging.getLogger("dbos").setLevel(logging.ERROR)  # it would warn of each of them
+        if self._client is not None:
+            self._client.destroy()
+            self._client = None
+        DBOS.destroy(destroy_registry=True)
+        # Last: before, others might begin jobs that this process had not yet let go of.
+        if self._takeover is not None:
+            self._takeover.stop()
+            self._takeover = None
+
+    def _start_working(self, url: sa.URL) -> None:
+        """Begin to run jobs. On SQLite there is one process for a database, and it takes up what the last one left."""
+        shared = url.get_backend_name() == "postgresql"
+        worker = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}" if shared else "local"
         config = DBOSConfig(
-            name="darkroom",
-            system_database_url=self._store.database.url,
+            name=_NAME,
+            system_database_url=url.render_as_string(hide_password=False),
             application_version=WORKFLOW_VERSION,
-            executor_id="local",
+            executor_id=worker,
             log_level="WARNING",
         )
         DBOS(config=config)
@@ -52,6 +82,9 @@ class Engine:
         logger.propagate = True
         for plan in PLANS:
             DBOS.workflow(name=plan.job_type)(self._workflow(plan))
+        if shared:
+            self._takeover = Takeover(url, worker, QUEUE)
+            self._takeover.start_holding()
         DBOS.launch()
         DBOS.register_queue(
             QUEUE,
@@ -59,15 +92,8 @@ class Engine:
             polling_interval_sec=self._poll_interval,
             on_conflict="always_update",
         )
-        self._client = DBOSClient(system_database_url=self._store.database.url, application_name="darkroom")
-
-    def stop(self) -> None:
-        """Stop working. Jobs in flight are left where they are, to be taken up by the next start."""
-        logging.getLogger("dbos").setLevel(logging.ERROR)  # it would warn of each of them
-        if self._client is not None:
-            self._client.destroy()
-            self._client = None
-        DBOS.destroy(destroy_registry=True)
+        if self._takeover is not None:
+            self._takeover.start_watching()
 
     def accept(self, tx: Transaction, job: Job) -> None:
         """Record a job and queue it, in the caller's transaction."""
@@ -91,31 +117,33 @@ class Engine:
             job = await self._store.jobs.find(job_id)
             if job is None:
                 return  # purged before it was begun
+            # Not a checkpointed step: whoever runs the job claims it, each time anew.
+            claim = await self._store.write(lambda tx: tx.jobs.claim(job.id, new_hex()))
             for sub_job in job.sub_jobs:
-                await self._sub_job(plan, job, sub_job)
-            await _step("end job", Runner(self._tools, plan, job, None).end_job)
+                await _run(plan, Runner(self._tools, plan, job, sub_job, claim))
+            await _step("end job", Runner(self._tools, plan, job, None, claim).end_job)
 
         return run
 
-    async def _sub_job(self, plan: Plan, job: Job, sub_job: SubJob) -> None:
-        """Run the steps in order; where one fails, undo those that were begun, newest first."""
-        runner = Runner(self._tools, plan, job, sub_job)
-        begun = []
-        for step in plan.steps:
-            begun.append(step)
-            result = await _step(f"{sub_job.id}: {step.name}", runner.do, step)
-            if result["fault"]:
-                break
-        else:
-            result = await _step(f"{sub_job.id}: succeed", runner.succeed)
+
+async def _run(plan: Plan, runner: Runner) -> None:
+    """Run the steps in order; where one fails, undo those that were begun, newest first."""
+    begun: list[Step] = []
+    for step in plan.steps:
+        begun.append(step)
+        result = await _step(runner.name(step.name), runner.do, step)
         if result["fault"]:
-            await _step(f"{sub_job.id}: roll back", runner.roll_back, result["fault"])
-            undone = True
-            for step in reversed(begun):
-                if step.undo:
-                    result = await _step(f"{sub_job.id}: undo {step.name}", runner.undo, step)
-                    undone = undone and not result["fault"]
-            await _step(f"{sub_job.id}: fail", runner.fail, undone)
+            break
+    else:
+        result = await _step(runner.name("succeed"), runner.succeed)
+    if result["fault"]:
+        await _step(runner.name("roll back"), runner.roll_back, result["fault"])
+        undone = True
+        for step in reversed(begun):
+            if step.undo:
+                undoing = await _step(runner.name(f"undo {step.name}"), runner.undo, step)
+                undone = undone and not undoing["fault"]
+        await _step(runner.name("fail"), runner.fail, undone)
 
 
 async def _step(name: str, function: Callable[..., Awaitable[StepResult]], *arguments: Any) -> StepResult:

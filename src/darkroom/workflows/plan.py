@@ -1,6 +1,6 @@
 """A plan is the runbook of a job type: named steps, each idempotent, each with its undo, and how it all ends."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,17 +10,20 @@ from darkroom.domain.servers import ImageServer, ServerStatus
 from darkroom.domain.times import Clock
 from darkroom.drivers.base import Compute, ImageStore, Progress
 from darkroom.errors import JobFault
+from darkroom.store.app_files import AppFiles
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long the slow steps may take, in seconds."""
+    """How long the slow steps may take, in seconds; `step` is for any step that has no limit of its own."""
 
     boot: float
     login: float
     generalise: float
+    attach: float
+    step: float
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Tools:
     store: Store
     compute: Compute
     image_store: ImageStore
+    app_files: AppFiles
     snowflakes: Snowflakes
     clock: Clock
     limits: Limits
@@ -72,7 +76,7 @@ class Work:
         return end
 
 
-Action = Callable[[Work], Awaitable[Detail | None]]
+Action = Callable[[Work], Coroutine[Any, Any, Detail | None]]
 
 
 @dataclass(frozen=True)

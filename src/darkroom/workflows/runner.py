@@ -1,20 +1,23 @@
 """The runner: carries out one step of a sub-job and records it, so that a repetition records nothing twice."""
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, TypedDict
 
 import structlog
 
 from darkroom.domain.jobs import Job, SubJob, SubJobStatus
-from darkroom.errors import DarkroomError, JobFault
+from darkroom.errors import Cancelled, DarkroomError, JobFault, StepTimedOut
 from darkroom.store.transaction import Transaction
-from darkroom.workflows.plan import Action, Ending, Plan, Step, Tools, Work
+from darkroom.workflows.plan import Action, Detail, Ending, Plan, Step, Tools, Work
 from darkroom.workflows.progress import ProgressWriter
 
 log = structlog.get_logger(__name__)
 
 #: The longest message of a fault that is kept with the job.
 MESSAGE_LIMIT = 2000
+#: Seconds between two looks, during a step, at whether the job is to be cancelled.
+CANCEL_INTERVAL = 0.5
 
 
 class Fault(TypedDict):
@@ -33,13 +36,25 @@ class StepResult(TypedDict):
 WELL = StepResult(fault=None)
 
 
+class JobLost(asyncio.CancelledError):
+    """Another worker has the job: this one stops where it is, and neither undoes nor records anything more."""
+
+
 class Runner:
     """Carries out the steps of one sub-job."""
 
-    def __init__(self, tools: Tools, plan: Plan, job: Job, sub_job: SubJob | None) -> None:
+    def __init__(self, tools: Tools, plan: Plan, job: Job, sub_job: SubJob | None, claim: str) -> None:
         self._tools, self._plan, self._job, self._sub_job = tools, plan, job, sub_job
+        self._claim = claim
+
+    def name(self, step: str) -> str:
+        """Return the name that a step has in its job: a job may run the same steps for several resources."""
+        return f"{self._its.id}: {step}"
 
     async def do(self, step: Step) -> StepResult:
+        """Do a step, unless the job is to be cancelled."""
+        if await self._tools.store.jobs.is_cancelled(self._job.id):
+            return StepResult(fault=self._fault(step.name, Cancelled()))
         return await self._carry_out(step.name, "do", step.do)
 
     async def undo(self, step: Step) -> StepResult:
@@ -67,7 +82,7 @@ class Runner:
                 error_message=fault["message"],
             )
 
-        await self._tools.store.write(begin)
+        await self._write(begin)
         return WELL
 
     async def fail(self, undone: bool) -> StepResult:
@@ -77,7 +92,7 @@ class Runner:
         return WELL
 
     async def end_job(self) -> StepResult:
-        await self._tools.store.write(lambda tx: tx.jobs.end(self._job, self._tools.clock()))
+        await self._write(lambda tx: tx.jobs.end(self._job, self._tools.clock()))
         return WELL
 
     @property
@@ -93,13 +108,37 @@ class Runner:
         await self._record(name, phase, "started", {}, also=self._begin)
         work = self._work(name, phase)
         try:
-            detail = await action(work) or {}
+            if phase == "do":
+                detail = await self._unless_cancelled(action(work)) or {}
+            else:
+                detail = await self._in_time(action(work)) or {}
         except Exception as error:
             fault = self._fault(name, error)
             await self._record(name, phase, "ended", {"status": "FAILED", "error": fault["message"]})
             return StepResult(fault=fault)
         await self._record(name, phase, "ended", {"status": "SUCCESS", "detail": detail})
         return WELL
+
+    async def _in_time(self, action: Awaitable[Detail | None]) -> Detail | None:
+        """Return what the action returns. Raises StepTimedOut: a step that hangs must not hold a job for ever."""
+        limit = self._tools.limits.step
+        try:
+            async with asyncio.timeout(limit):
+                return await action
+        except TimeoutError:
+            raise StepTimedOut(f"It took longer than {limit:.0f} s.") from None
+
+    async def _unless_cancelled(self, action: Coroutine[Any, Any, Detail | None]) -> Detail | None:
+        """Return what the action returns; end it and raise Cancelled as soon as the job is to be cancelled."""
+        doing = asyncio.ensure_future(self._in_time(action))
+        try:
+            while not (await asyncio.wait([doing], timeout=CANCEL_INTERVAL))[0]:
+                if await self._tools.store.jobs.is_cancelled(self._job.id):
+                    raise Cancelled
+            return await doing
+        finally:
+            doing.cancel()
+            await asyncio.wait([doing])
 
     def _begin(self, tx: Transaction, at: int) -> None:
         tx.jobs.move(self._its, SubJobStatus.RUNNING, at)
@@ -125,10 +164,20 @@ class Runner:
                 job_id=self._job.id,
                 sub_job_id=self._its.id,
                 data={"name": name, "phase": phase, **data},
-                once=f"{self._its.id}:{phase}:{name}:{what}",
+                once=f"{self._its.id}:{phase}:{name}:{what}:{data.get('status', '')}",
             )
 
-        await self._tools.store.write(write)
+        await self._write(write)
+
+    async def _write(self, work: Callable[[Transaction], None]) -> None:
+        """Write in one transaction, unless another worker has claimed the job since. Raises JobLost then."""
+
+        def fenced(tx: Transaction) -> None:
+            if not tx.jobs.is_claimed(self._job.id, self._claim):
+                raise JobLost(f"another worker has taken over the job {self._job.id}")
+            work(tx)
+
+        await self._tools.store.write(fenced)
 
     async def _end(self, status: SubJobStatus, ending: Ending) -> None:
         """Move the sub-job to its end and write the ending in one transaction; a repetition finds it there already."""
@@ -140,7 +189,7 @@ class Runner:
                 if resource_id is not None:
                     tx.jobs.name_resource(self._its, resource_id)
 
-        await self._tools.store.write(end)
+        await self._write(end)
 
     def _fault(self, step: str, error: Exception) -> Fault:
         if not isinstance(error, DarkroomError):

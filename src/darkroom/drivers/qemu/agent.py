@@ -70,6 +70,18 @@ class Agent:
         self, words: Sequence[str], *, stdin: bytes = b"", environment: Mapping[str, str] | None = None, limit: float
     ) -> Ended:
         """Run a program in the guest as root to its end; after `limit` seconds it is left alone: AgentSilent."""
+        pid = await self.start(words, stdin=stdin, environment=environment)
+        async with _patience(limit, f"the end of {words[0]}"):
+            pause = 0.02
+            while not (ended := await self.ended(pid)):
+                await asyncio.sleep(pause)
+                pause = min(pause * 1.5, 0.5)
+        return ended
+
+    async def start(
+        self, words: Sequence[str], *, stdin: bytes = b"", environment: Mapping[str, str] | None = None
+    ) -> int:
+        """Start a program in the guest as root and return its process id."""
         settings = _ENVIRONMENT | dict(environment or {})
         started = await self.do(
             "guest-exec",
@@ -79,14 +91,15 @@ class Agent:
             input_data=base64.b64encode(stdin).decode(),
             capture_output=True,
         )
-        async with _patience(limit, f"the end of {words[0]}"):
-            pause = 0.02
-            while not (state := await self.do("guest-exec-status", pid=started["pid"]))["exited"]:
-                await asyncio.sleep(pause)
-                pause = min(pause * 1.5, 0.5)
-        return Ended(
-            int(state.get("exitcode", -int(state.get("signal", 1)))), _text(state, "out") + _text(state, "err")
-        )
+        return int(started["pid"])
+
+    async def ended(self, pid: int) -> Ended | None:
+        """Return how a program ended, None while it goes on; the agent tells of its end once."""
+        state = await self.do("guest-exec-status", pid=pid)
+        if not state["exited"]:
+            return None
+        status = int(state.get("exitcode", -int(state.get("signal", 1))))
+        return Ended(status, _text(state, "out") + _text(state, "err"))
 
     def _send(self, command: str, arguments: Mapping[str, Any], mark: bytes = b"") -> None:
         message = {"execute": command, "arguments": arguments} if arguments else {"execute": command}

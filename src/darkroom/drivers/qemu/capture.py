@@ -68,17 +68,15 @@ class Captures:
             record = _flipped(capture_of(place, capture), CaptureFailed)
             bench = place.bench(capture).name
             source = f"{bench}/{_OVERLAY}" if record.generalised else record.frozen
-            partial = self.images.layout.image_partial(image_id)
+            self.images.clear(image_id)
             try:
                 await self._check_room(place.vm, source)
-                self.images.fresh(partial)
-                return await self._copy(place.vm, source, partial, image_id, progress)
+                with self.images.partial(image_id) as partial:
+                    return await self._copy(place.vm, source, partial, image_id, progress)
             except ProgramFailed as problem:
                 raise full_told(problem) or CaptureFailed(f"The disk could not be copied: {problem}.") from problem
             except OSError as problem:
                 raise host_full(problem) or CaptureFailed(f"The disk could not be copied: {problem}.") from problem
-            finally:
-                partial.unlink(missing_ok=True)
 
     async def discard(self, place: MachinePlace, capture: str) -> None:
         """Remove the throw-away layer, ending a helper guest that may be at work on it, and the capture's record."""

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -11,6 +11,7 @@ from typing import Final, Literal
 from darkroom.domain.ids import ImageId, JobId, ServerId
 from darkroom.drivers import ssh
 from darkroom.drivers.base import (
+    Completed,
     Door,
     GuestAccount,
     ImageFacts,
@@ -19,7 +20,7 @@ from darkroom.drivers.base import (
     Progress,
     Snapshot,
 )
-from darkroom.drivers.qemu import accel, guest, process, serial
+from darkroom.drivers.qemu import accel, delivery, guest, process, running, serial
 from darkroom.drivers.qemu.accel import Accelerator
 from darkroom.drivers.qemu.agent import AgentSilent, agent
 from darkroom.drivers.qemu.capture import Captures
@@ -143,6 +144,16 @@ class QemuCompute:
         """See Compute."""
         await ssh.try_login(account, door, timeout=timeout)
 
+    async def put_file(
+        self, key: ServerId, path: str, chunks: AsyncIterator[bytes], *, size: int, mode: int, timeout: float
+    ) -> None:
+        """See Compute."""
+        await delivery.put_file(self._guest_of(key), path, chunks, size=size, mode=mode, timeout=timeout)
+
+    async def run(self, key: ServerId, words: Sequence[str], *, stdin: bytes = b"", timeout: float) -> Completed:
+        """See Compute."""
+        return await running.run(self._guest_of(key), words, stdin=stdin, timeout=timeout)
+
     async def find(self, key: ServerId) -> Machine | None:
         """See Compute."""
         process.reap()
@@ -223,6 +234,13 @@ class QemuCompute:
     @property
     def _captures(self) -> Captures:
         return Captures(self._images, self._kit, self._owner)
+
+    def _guest_of(self, key: ServerId) -> Path:
+        """Return the folder of a machine that runs. Raises MachineFailed."""
+        place = self._layout.machine(key)
+        if not process.lives(place.vm):
+            raise MachineFailed(f"There is no machine {key} that runs.")
+        return place.vm
 
     def _existing(
         self, key: str, fault: type[SnapshotFailed] | type[GeneraliseFailed] | type[CaptureFailed]

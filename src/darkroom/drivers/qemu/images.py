@@ -6,8 +6,8 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -57,9 +57,9 @@ class ImageFolder:
         return note.facts if note and self.layout.image(image_id).exists() else None
 
     def remove(self, image_id: str) -> None:
-        places = (self.layout.image, self.layout.image_note, self.layout.image_partial, self.layout.upload_partial)
-        for place in places:
-            place(image_id).unlink(missing_ok=True)
+        named = (self.layout.image(image_id), self.layout.image_note(image_id))
+        for path in (*named, *self.layout.partials(image_id)):
+            path.unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             sync_folder(self.layout.images)
 
@@ -70,15 +70,25 @@ class ImageFolder:
                 if time.time() - partial.stat().st_mtime > _STALE:
                     partial.unlink()
 
-    def fresh(self, path: Path) -> None:
-        """Make `path` an empty file that QEMU's user may write to.
+    @contextmanager
+    def partial(self, image_id: str) -> Iterator[Path]:
+        """Give a new empty file that QEMU's user may write to; in the end it is gone, unless it has been published.
 
-        An old one is unlinked rather than emptied: a qemu-img that outlived its service may still be writing to it.
+        It has a name of its own, for a qemu-img that outlived its service may still be writing to an earlier one.
         """
         self.make()
-        path.unlink(missing_ok=True)
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        give(path, self.tool.owner)
+        path = self.layout.new_partial(image_id)
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            give(path, self.tool.owner)
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def clear(self, image_id: str) -> None:
+        """Remove what earlier attempts at this image have left."""
+        for path in self.layout.partials(image_id):
+            path.unlink(missing_ok=True)
 
     async def verify(self, image_id: str) -> ImageFacts:
         """Return the facts of an image whose bytes are those that were stored. Raises ImageDamaged."""
@@ -130,23 +140,10 @@ class FolderImageStore:
 
     async def receive(self, image_id: ImageId, chunks: AsyncIterator[bytes]) -> ImageFacts:
         """See ImageStore. What is stored of a qcow2 file are its very bytes; a raw disk is converted."""
-        upload, partial = self._images.layout.upload_partial(image_id), self._images.layout.image_partial(image_id)
+        self._images.clear(image_id)
         try:
-            self._images.fresh(upload)
-            received = await Upload(upload).take(chunks)
-            if received.size == 0:
-                raise InvalidParameter("file", "is empty")
-            form = qcow2.kind(received.head, received.tail)
-            if isinstance(form, qcow2.Foreign):
-                raise InvalidParameter("file", str(form))
-            if form == "qcow2":
-                await self._judge(upload, received.head)
-                return await self._publish(upload, image_id, sha256=received.sha256)
-            if not qcow2.is_bootable_raw(received.head, received.size):
-                raise InvalidParameter("file", "is neither qcow2 nor a raw bootable disk")
-            self._images.fresh(partial)
-            await self._images.tool.convert(upload.parent, upload.name, partial, form="raw", percent=lambda _: None)
-            return await self._publish(partial, image_id)
+            with self._images.partial(image_id) as upload:
+                return await self._take_in(image_id, upload, chunks)
         except OSError as problem:
             if full := host_full(problem):
                 raise full from problem
@@ -154,9 +151,22 @@ class FolderImageStore:
         except ProgramFailed as problem:
             refusal = InvalidParameter("file", f"cannot be read as a disk image: {problem}")
             raise full_told(problem) or refusal from problem
-        finally:
-            upload.unlink(missing_ok=True)
-            partial.unlink(missing_ok=True)
+
+    async def _take_in(self, image_id: str, upload: Path, chunks: AsyncIterator[bytes]) -> ImageFacts:
+        received = await Upload(upload).take(chunks)
+        if received.size == 0:
+            raise InvalidParameter("file", "is empty")
+        form = qcow2.kind(received.head, received.tail)
+        if isinstance(form, qcow2.Foreign):
+            raise InvalidParameter("file", str(form))
+        if form == "qcow2":
+            await self._judge(upload, received.head)
+            return await self._publish(upload, image_id, sha256=received.sha256)
+        if not qcow2.is_bootable_raw(received.head, received.size):
+            raise InvalidParameter("file", "is neither qcow2 nor a raw bootable disk")
+        with self._images.partial(image_id) as target:
+            await self._images.tool.convert(upload.parent, upload.name, target, form="raw", percent=lambda _: None)
+            return await self._publish(target, image_id)
 
     async def facts(self, image_id: ImageId) -> ImageFacts | None:
         """See ImageStore."""

@@ -2,19 +2,21 @@
 
 ```
 images/<image id>.qcow2             a stored image, never written again; <image id>.json tells its facts
+images/<image id>.<any>.partial     one that is not whole yet
 machines/<key>/                     belongs to the service: the records, which QEMU cannot change
     machine.json, lock              what to run; the lock of whoever changes the machine
     capture-<job>.json, .lock       how far a capture has come
     vm/                             QEMU's working directory, belongs to the user that QEMU runs as
         base.qcow2                  a hard link to the image, so that removing the image disturbs no machine
         disk-<n>.qcow2              the layers of the disk, each over the one before, the first over base.qcow2
-        qmp.sock agent.sock serial.sock vnc.sock, serial.log, qemu.log, alive
+        qmp.sock agent.sock files.sock serial.sock vnc.sock, serial.log, qemu.log, alive
         capture-<job>/              the helper guest's working directory
 released/<key>/                     as machines/<key>/, no longer ours to run
 ```
 """
 
 import re
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ QEMU_LOG: Final = "qemu.log"
 ALIVE: Final = "alive"
 QMP_SOCKET: Final = "qmp.sock"
 AGENT_SOCKET: Final = "agent.sock"
+FILES_SOCKET: Final = "files.sock"
 SERIAL_SOCKET: Final = "serial.sock"
 VNC_SOCKET: Final = "vnc.sock"
 
@@ -108,8 +111,9 @@ class Layout:
     def image_note(self, image_id: str) -> Path:
         return self.images / f"{_safe(image_id)}.json"
 
-    def image_partial(self, image_id: str) -> Path:
-        return self.images / f"{_safe(image_id)}.qcow2.partial"
+    def new_partial(self, image_id: str) -> Path:
+        """Return a place, never used before, for an image that is not whole yet."""
+        return self.images / f"{_safe(image_id)}.{secrets.token_hex(4)}.partial"
 
-    def upload_partial(self, image_id: str) -> Path:
-        return self.images / f"{_safe(image_id)}.upload.partial"
+    def partials(self, image_id: str) -> Iterator[Path]:
+        return self.images.glob(f"{_safe(image_id)}.*.partial")

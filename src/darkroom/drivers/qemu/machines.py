@@ -84,13 +84,10 @@ class Machines:
             return
         size = await self.check(record.spec)
         link_or_copy(self.images.layout.image(record.spec.image_id), place.vm / layout.BASE)
-        fresh = f"{layout.FIRST_DISK}.new"
         try:
-            (place.vm / fresh).unlink(missing_ok=True)
-            await self.images.tool.create(place.vm, fresh, backing=layout.BASE, size=size)
+            await self.images.tool.create(place.vm, layout.FIRST_DISK, backing=layout.BASE, size=size)
         except ProgramFailed as problem:
             raise full_told(problem) or MachineFailed(f"The disk could not be made: {problem}.") from problem
-        (place.vm / fresh).rename(place.vm / layout.FIRST_DISK)
 
     async def boot(self, place: MachinePlace, record: MachineRecord) -> MachineRecord:
         """Start the machine and return its record with the port it now has. Raises MachineFailed."""

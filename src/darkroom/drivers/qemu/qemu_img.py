@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,9 +44,18 @@ class QemuImg:
         await self._run(["check", "-q", "-f", "qcow2", name], folder)
 
     async def create(self, folder: Path, name: str, *, backing: str, size: int = 0) -> None:
-        """Make an empty copy-on-write layer over the qcow2 file `backing`, of its size or of `size` bytes."""
-        words = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, name]
-        await self._run(words + ([str(size)] if size else []), folder)
+        """Make an empty copy-on-write layer over the qcow2 file `backing`, of its size or of `size` bytes.
+
+        It has its name once it is whole. An earlier file of that name is replaced, and one is not disturbed by a
+        qemu-img that outlived its service: hence a name of its own until then.
+        """
+        fresh = f"{name}.{secrets.token_hex(4)}.new"
+        words = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, fresh]
+        try:
+            await self._run(words + ([str(size)] if size else []), folder)
+            (folder / fresh).rename(folder / name)
+        finally:
+            (folder / fresh).unlink(missing_ok=True)
 
     async def convert(
         self, folder: Path, name: str, target: Path, *, form: str = "qcow2", percent: Callable[[float], None]

@@ -111,8 +111,7 @@ class Flipper:
         return record
 
     async def _make_layer(self, intent: CaptureRecord) -> None:
-        # A file of this name that no record knows of is what a crash left of an earlier attempt.
-        (self.place.vm / intent.active).unlink(missing_ok=True)
+        # A file of this name that no record knows of is what a crash left of an earlier attempt; it is replaced.
         await self.tool.create(self.place.vm, intent.active, backing=intent.frozen)
         sync_file(self.place.vm / intent.active)
 

@@ -1,13 +1,14 @@
 """Machines that exist only as records, and guests that are a handful of text files."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import msgspec
 
 from darkroom.domain.ids import ImageId, JobId, ServerId, new_uuid
 from darkroom.drivers.base import (
+    Completed,
     Door,
     GuestAccount,
     ImageFacts,
@@ -17,7 +18,8 @@ from darkroom.drivers.base import (
     Snapshot,
     no_progress,
 )
-from darkroom.drivers.simulated.files import Records, locked
+from darkroom.drivers.simulated.faults import Fault
+from darkroom.drivers.simulated.files import Records, abridged, locked
 from darkroom.drivers.simulated.guest import Guest
 from darkroom.drivers.simulated.images import SimulatedImageStore
 from darkroom.drivers.simulated.machines import Frozen, MachineRecord
@@ -120,6 +122,29 @@ class SimulatedCompute:
         if not record.guest.admits(account):
             raise LoginFailed(f"The guest does not let {account.name} in with that key.")
 
+    async def put_file(
+        self, key: ServerId, path: str, chunks: AsyncIterator[bytes], *, size: int, mode: int, timeout: float
+    ) -> None:
+        await self._pass("put_file", key)
+        text = await abridged(chunks, size)
+        with locked(self._lock):
+            record = self._answering(key)
+            self._keep(record.having(guest=record.guest.writing(path, text)))
+
+    async def run(self, key: ServerId, words: Sequence[str], *, stdin: bytes = b"", timeout: float) -> Completed:
+        """See Compute. Nothing is run: every program ends well, unless a fault says otherwise."""
+        seconds = self.durations.run
+        try:
+            async with asyncio.timeout(timeout):
+                fault = await self._pass("run", key, seconds=min(seconds, timeout))
+        except TimeoutError:
+            return Completed(exit_code=None, output="")
+        with locked(self._lock):
+            record = self._answering(key)
+            self._keep(record.having(line=f"ran {words[0]}"))
+        code = fault.exit_code if fault else 0
+        return Completed(exit_code=None if seconds > timeout else code, output=fault.message if fault else "")
+
     async def find(self, key: ServerId) -> Machine | None:
         await self._pass("find", key)
         record = self._records.get(key)
@@ -219,13 +244,21 @@ class SimulatedCompute:
         seconds: float = 0,
         progress: Progress = no_progress,
         total: int = 100,
-    ) -> None:
-        """Let a call's time pass, or its fault strike."""
+    ) -> Fault | None:
+        """Let a call's time pass, or its fault strike; return the fault if it has not raised an error."""
         record = self._records.get(key) if key else None
         names = names or [name for name in (key, record and record.spec.name) if name]
         fault = self.faults.take(call, names)
         if seconds or fault or progress is not no_progress:
             await pass_time(seconds, fault, sleep=self._sleep, progress=progress, total=total)
+        return fault
+
+    def _answering(self, key: ServerId) -> MachineRecord:
+        """Return a machine whose guest answers. Raises MachineFailed."""
+        record = self._records.get(key)
+        if record is None or not record.booted:
+            raise MachineFailed(f"There is no machine {key} that runs.")
+        return record
 
     def _check(self, spec: MachineSpec) -> Guest:
         """Return the guest that the machine would boot."""

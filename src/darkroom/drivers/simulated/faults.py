@@ -14,27 +14,32 @@ from darkroom.drivers.simulated.files import locked, write_whole
 #: The calls that can be made to fail.
 CALLS = frozenset(name for promise in (Compute, ImageStore) for name in vars(promise) if not name.startswith("_"))
 
+_NO_PROGRAM = "only `run` runs a program, which may have an exit code"
+
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How one call fails: by raising an error, or by hanging."""
+    """How one call fails: by raising an error, by hanging or, where it runs a program, by that one's exit status."""
 
     error: str = ""  #: a class of `darkroom.errors`
-    message: str = ""  #: what the error says; its own default otherwise
+    message: str = ""  #: what the error says, its own default otherwise; the output of a program
     hang: bool = False  #: wait until cancelled instead
+    exit_code: Annotated[int, msgspec.Meta(ge=0, le=255)] | None = None  #: of the program in the guest instead (`run`)
     after: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0  #: the share of the work that is done before
     times: Annotated[int, msgspec.Meta(ge=0)] | None = None  #: how many calls it still strikes; None: all
     only: str = ""  #: the one server (name or id) or image (id) that it strikes
 
     def __post_init__(self) -> None:
-        if self.hang == bool(self.error):
-            raise ValueError("give either an `error` or `hang`")
+        if [self.hang, bool(self.error), self.exit_code is not None].count(True) != 1:
+            raise ValueError("give one of `error`, `hang` and `exit_code`")
         if self.error and _error_class(self.error) is None:
             raise ValueError(f"there is no error {self.error!r}")
 
     async def strike(self) -> None:
-        """Raise the error, or wait until cancelled."""
+        """Raise the error, or wait until cancelled. An exit status is no error."""
         if self.hang:
             await asyncio.Event().wait()
+        if self.exit_code is not None:
+            return
         kind = _error_class(self.error)
         assert kind is not None
         raise errors.InvalidParameter("", self.message) if kind is errors.InvalidParameter else kind(self.message)
@@ -71,6 +76,8 @@ class Faults:
         """Switch a fault on, in place of the one that struck this call before."""
         if call not in CALLS:
             raise ValueError(f"there is no call {call!r}")
+        if fault.exit_code is not None and call != "run":
+            raise ValueError(_NO_PROGRAM)
         with locked(self._lock):
             self._save({**self.load(), call: fault})
 
@@ -102,9 +109,12 @@ class Faults:
         if call not in CALLS:
             raise errors.JobFault(f"{self._path}: entry {call!r}: there is no such call")
         try:
-            return msgspec.json.decode(entry, type=Fault)
+            fault = msgspec.json.decode(entry, type=Fault)
         except msgspec.DecodeError as error:
             raise errors.JobFault(f"{self._path}: entry {call!r}: {error}") from None
+        if fault.exit_code is not None and call != "run":
+            raise errors.JobFault(f"{self._path}: entry {call!r}: {_NO_PROGRAM}")
+        return fault
 
     def _save(self, faults: dict[str, Fault]) -> None:
         write_whole(self._path, msgspec.json.format(msgspec.json.encode(faults)))

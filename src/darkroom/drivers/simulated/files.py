@@ -1,15 +1,19 @@
 """Small JSON files as records: each is there whole or not at all, and a lock file keeps writers apart."""
 
 import fcntl
+import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
+
+#: Bytes up to which text is kept as it is.
+_SHORT = 64 * 1024
 
 Record = TypeVar("Record", bound=msgspec.Struct)
 
@@ -52,6 +56,21 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+async def abridged(chunks: AsyncIterator[bytes], size: int) -> str:
+    """Return short text as it is, of all else size and digest. Raises ValueError unless there are `size` bytes."""
+    head, count, digest = b"", 0, hashlib.sha256()
+    async for chunk in chunks:
+        head += chunk[: _SHORT - len(head)]
+        count += len(chunk)
+        digest.update(chunk)
+    if count != size:
+        raise ValueError(f"a file of {size} bytes was announced, and {count} came")
+    try:
+        return head.decode() if count == len(head) else f"{count} bytes, SHA-256 {digest.hexdigest()}\n"
+    except UnicodeDecodeError:
+        return f"{count} bytes, SHA-256 {digest.hexdigest()}\n"
 
 
 def file_name(name: str) -> str:

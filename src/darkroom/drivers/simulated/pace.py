@@ -27,6 +27,7 @@ class Durations(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     generalise: Seconds = 1.0
     flatten: Seconds = 2.0
     delete: Seconds = 0.5
+    run: Seconds = 0.2
 
     @classmethod
     def parse(cls, text: str) -> "Durations":
@@ -43,7 +44,7 @@ def _pair(item: str) -> tuple[str, str]:
 
 
 #: No work takes any time.
-INSTANT = Durations(boot=0, login=0, snapshot=0, generalise=0, flatten=0, delete=0)
+INSTANT = Durations(boot=0, login=0, snapshot=0, generalise=0, flatten=0, delete=0, run=0)
 
 
 async def pass_time(

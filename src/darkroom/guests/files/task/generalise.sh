@@ -156,7 +156,8 @@ remove_account() {
     }'
     rewrite etc/group "$without"' NF > 3 { $4 = without($4) } { print }'
     rewrite etc/gshadow "$without"' NF > 3 { $3 = without($3); $4 = without($4) } { print }'
-    remove "etc/sudoers.d/90-$name" "etc/sudoers.d/$name" "var/mail/$name" "var/spool/mail/$name" \
+    # sudo passes over files with a dot in their name, so that a rule for `a.b` has another name.
+    remove "etc/sudoers.d/90-$(printf %s "$name" | tr . _)" "etc/sudoers.d/90-$name" "etc/sudoers.d/$name" "var/mail/$name" "var/spool/mail/$name" \
         "var/spool/cron/crontabs/$name" "var/spool/cron/$name" "var/lib/systemd/linger/$name" \
         "etc/ssh/authorized_keys/$name" "var/lib/AccountsService/users/$name" "var/lib/AccountsService/icons/$name"
     [ -z "$(account_field "$name" 1)" ] || fail "the account $name is still there"

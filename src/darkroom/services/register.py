@@ -1,0 +1,81 @@
+"""The register: identity in memory, so that a request is judged without asking the database (ADR on the register).
+
+A change made in this process is in force when it is made, one made in another process within `LOOK_EVERY_S`: that
+often, and whenever somebody unknown calls, one row of the database is looked at, which every change counts up.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeVar
+
+from darkroom.domain.accounts import Caller
+from darkroom.domain.ids import ProjectId, UserId
+from darkroom.domain.roles import EVERYWHERE
+from darkroom.domain.standing import Standing
+from darkroom.domain.times import Clock
+from darkroom.store.store import Store
+from darkroom.store.transaction import Transaction
+
+T = TypeVar("T")
+
+#: How old, in seconds, what is in memory may be before it is compared with the database.
+LOOK_EVERY_S: Final = 1.0
+
+
+class Register:
+    """Keeps a copy of identity, and makes the changes to it."""
+
+    def __init__(self, store: Store, clock: Clock, ticks: Callable[[], float] = time.monotonic) -> None:
+        self._store, self._clock, self._ticks = store, clock, ticks
+        self._standing = Standing()
+        self._look_again_at = ticks()
+
+    async def standing(self) -> Standing:
+        """Return identity as it is, or was at most a second ago."""
+        return self._standing if self._ticks() < self._look_again_at else await self.look()
+
+    async def knowing(self, user_id: UserId, project_id: ProjectId = EVERYWHERE) -> Standing:
+        """Return identity, looked at afresh if the user or the project is not in it: they may have come just now."""
+        standing = await self.standing()
+        if user_id in standing.users and (not project_id or project_id in standing.projects):
+            return standing
+        return await self.look()
+
+    async def look(self) -> Standing:
+        """Return identity as it is now."""
+        started = self._ticks()
+        # The number comes first: a change while the rest is read leaves it too low, and so is found at the next look.
+        revision = await self._store.grants.revision()
+        if revision != self._standing.revision:
+            read = await self._read(revision)
+            if read.revision > self._standing.revision:  # another request may have looked later and ended earlier
+                self._standing = read
+        self._look_again_at = started + LOOK_EVERY_S
+        return self._standing
+
+    async def change(
+        self, caller: Caller, kind: str, resource_id: str, work: Callable[[Transaction], T], **data: Any
+    ) -> T:
+        """Change identity and write the event of it, in one transaction. It is in force when this returns."""
+        told: Mapping[str, Any] = {"by": caller.user_id, **data}
+
+        def whole(tx: Transaction) -> T:
+            result = work(tx)
+            tx.events.add(kind, self._clock(), EVERYWHERE, resource_id=resource_id, data=told)
+            return result
+
+        result = await self._store.write(whole)
+        await self.look()
+        return result
+
+    async def _read(self, revision: int) -> Standing:
+        accounts, projects, users = await self._store.accounts.everyone()
+        return Standing(
+            revision,
+            accounts=accounts,
+            projects=projects,
+            users=users,
+            roles=await self._store.grants.roles(),
+            grants=await self._store.grants.grants(),
+            revoked=await self._store.grants.revoked(self._clock()),
+        )

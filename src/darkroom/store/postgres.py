@@ -1,0 +1,83 @@
+"""PostgreSQL: for many processes. Reads on asyncpg, one pool for each event loop; writes on psycopg."""
+
+import asyncio
+import re
+from functools import lru_cache
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import asyncpg
+import sqlalchemy as sa
+
+from darkroom.store.database import Database
+from darkroom.store.rows import Row
+from darkroom.store.sealing import Sealer
+
+#: Seconds until a database that does not take a connection, or does not answer a read, counts as silent.
+CONNECT_TIMEOUT, READ_TIMEOUT = 5, 20
+_NAMED = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
+
+
+class PostgresDatabase(Database):
+    """A database on a PostgreSQL server."""
+
+    silent = (
+        *Database.silent,
+        sa.exc.InterfaceError,
+        asyncpg.PostgresConnectionError,
+        asyncpg.OperatorInterventionError,
+        asyncpg.InterfaceError,
+        OSError,
+        TimeoutError,
+    )
+
+    def __init__(self, url: sa.URL, sealer: Sealer) -> None:
+        engine = sa.create_engine(
+            url.set(drivername="postgresql+psycopg"),
+            pool_pre_ping=True,
+            pool_timeout=CONNECT_TIMEOUT,
+            connect_args={"connect_timeout": CONNECT_TIMEOUT},
+        )
+        super().__init__(engine, sealer)
+        self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[asyncpg.Pool]] = WeakKeyDictionary()
+
+    def close(self) -> None:
+        super().close()
+        for making in self._pools.values():
+            if making.done():
+                making.result().terminate()
+        self._pools.clear()
+
+    async def one(self, sql: str, **parameters: Any) -> Row | None:
+        text, names = _positional(sql)
+        with self._answering():
+            record = await (await self._pool()).fetchrow(text, *(parameters[name] for name in names))
+        return tuple(record) if record else None
+
+    async def all(self, sql: str, **parameters: Any) -> list[Row]:
+        text, names = _positional(sql)
+        with self._answering():
+            records = await (await self._pool()).fetch(text, *(parameters[name] for name in names))
+        return [tuple(record) for record in records]
+
+    async def _pool(self) -> asyncpg.Pool:
+        loop = asyncio.get_running_loop()
+        making = self._pools.get(loop)
+        if making is None:
+            making = self._pools[loop] = loop.create_task(self._make_pool())
+        return await asyncio.shield(making)
+
+    async def _make_pool(self) -> asyncpg.Pool:
+        """Return a pool that connects when it is first used."""
+        return await asyncpg.create_pool(
+            self._dsn, min_size=0, max_size=10, timeout=CONNECT_TIMEOUT, command_timeout=READ_TIMEOUT
+        )
+
+
+@lru_cache(maxsize=256)
+def _positional(sql: str) -> tuple[str, tuple[str, ...]]:
+    """Return a query with `:name` parameters as one with `$1`, and the names in their order."""
+    names = tuple(dict.fromkeys(_NAMED.findall(sql)))
+    places = {name: f"${number}" for number, name in enumerate(names, 1)}
+    return _NAMED.sub(lambda match: places[match[1]], sql), names

@@ -1,0 +1,83 @@
+"""SQLite: one file in WAL mode, for one process.
+
+Readers never wait for the writer in WAL mode and a read by key takes microseconds, so reads happen where they are
+asked for, on a connection of the calling thread. Writes may wait for another writer, so they run in a thread.
+"""
+
+import sqlite3
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from darkroom.store.database import Database
+from darkroom.store.rows import Row
+from darkroom.store.sealing import Sealer
+
+#: Seconds that a writer waits for another one before it gives up.
+BUSY_TIMEOUT = 30
+
+
+class SqliteDatabase(Database):
+    """A database in one file."""
+
+    silent = (*Database.silent, sqlite3.OperationalError)
+
+    def __init__(self, path: Path, sealer: Sealer) -> None:
+        with suppress(FileNotFoundError):  # a folder that is missing is found out by the first use
+            path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
+        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT})
+        sa.event.listen(engine, "connect", _set_up)
+        sa.event.listen(engine, "begin", _begin_immediate)
+        super().__init__(engine, sealer)
+        self._path = path
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+
+    def close(self) -> None:
+        super().close()
+        while self._opened:
+            self._opened.pop().close()
+        self._local = threading.local()
+
+    async def one(self, sql: str, **parameters: Any) -> Row | None:
+        with self._answering():
+            row: Row | None = self._reader().execute(sql, parameters).fetchone()
+        return row
+
+    async def all(self, sql: str, **parameters: Any) -> list[Row]:
+        with self._answering():
+            return self._reader().execute(sql, parameters).fetchall()
+
+    def _is_ours(self, error: Exception) -> bool:
+        cause = getattr(error, "orig", None) or error
+        return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+
+    def _reader(self) -> sqlite3.Connection:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = sqlite3.connect(
+                f"file:{self._path}?mode=rw",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+                timeout=BUSY_TIMEOUT,
+            )
+            connection.execute("PRAGMA query_only = ON")
+            self._local.connection = connection
+            self._opened.append(connection)
+        return connection
+
+
+def _set_up(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions are begun by us, see below
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # what has been answered outlives a power failure
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_immediate(connection: sa.Connection) -> None:
+    """Take the write lock at once: a transaction that reads first and then writes could otherwise find itself stale."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
