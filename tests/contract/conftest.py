@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_process import INSTANT, Service
+from service_process import Service
 
 
 @pytest.fixture(scope="session")
@@ -32,8 +32,8 @@ def new_service(tmp_path: Path) -> Iterator[Callable[..., Service]]:
     """Start services of one's own, for tests that end them."""
     started: list[Service] = []
 
-    def start(*, durations: str = INSTANT) -> Service:
-        service = Service(tmp_path / f"data-{len(started)}", durations=durations)
+    def start(**how: Any) -> Service:
+        service = Service(tmp_path / f"data-{len(started)}", **how)
         started.append(service)
         service.start()
         return service

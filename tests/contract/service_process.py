@@ -69,8 +69,11 @@ class Signature(httpx2.Auth):
 class Service:
     """A service over one data folder; it may be stopped, killed and started again."""
 
-    def __init__(self, data: Path, *, durations: str = INSTANT, workers: int = 16) -> None:
+    def __init__(
+        self, data: Path, *, durations: str = INSTANT, workers: int = 16, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.data, self._durations, self._workers = data, durations, workers
+        self._settings = dict(settings or {})
         self.faults = Faults(data / "simulated" / "faults.json")
         self.process: subprocess.Popen[bytes] | None = None
         self.log = data.with_name(f"{data.name}.log")
@@ -90,6 +93,7 @@ class Service:
             "DARKROOM_WORKERS": str(self._workers),
             "DARKROOM_LOG_FORMAT": "json",
             "PYTHONPATH": str(Path(__file__).parents[2] / "src"),
+            **self._settings,
         }
         service_file = self.data / "service.json"
         service_file.unlink(missing_ok=True)  # of a service that was killed

@@ -50,13 +50,15 @@ def server(service: Service, image: str) -> str:
     return service.new_server(image, "steady")
 
 
-@pytest.fixture(params=["create", "build", "delete"])
+@pytest.fixture(params=["create", "build", "delete", "attach", "add app"])
 def operation(request: pytest.FixtureRequest, server: str) -> tuple[str, str]:
     """Method and path of an operation that takes a body."""
     return {
         "create": ("POST", "image-servers"),
         "build": ("POST", f"image-servers/{server}/actions/recreate-image"),
         "delete": ("PATCH", "image-servers/actions/batch-delete"),
+        "attach": ("POST", f"image-servers/{server}/actions/attach-app"),
+        "add app": ("POST", "apps"),
     }[request.param]
 
 
@@ -168,6 +170,7 @@ BAD_CREATES: list[tuple[str, Any, str]] = [
     *[("root_volume.size", value, "root_volume.size") for value in (-10, 0, 9, 15, 1024, 1030, 32768)],
     ("root_volume.cluster_id", NAME_256, "root_volume.cluster_id"),
     *[("image_ref", value, "image_ref") for value in (..., None, "id", [])],
+    ("description", "a\u0000b", "description"),
     *[("image_ref.id", value, "image_ref.id") for value in (..., None, "", "x" * 129, 1)],
     *[("image_ref.id", value, "image_ref.id") for value in ("no-such", "../../etc/passwd", "a\u0000", "%")],
     *[("image_ref.image_type", value, "image_ref.image_type") for value in (..., None, "", "Private", "marketplace")],
@@ -228,7 +231,7 @@ def test_a_create_request_that_breaks_a_rule_is_refused(
 #: What each field may be; `order.field` names a field within another one.
 GOOD_VALUES: dict[str, list[Any]] = {
     "name": ["a", "x" * 64, "-", "_", "0", "A-z_9", "\u4e00", "\u9fa5", "镜像-01", "_sys_"],
-    "description": ["", NAME_255, None, "描述\n<b>\u0000é\U0001f600"],
+    "description": ["", NAME_255, None, "描述\n<b>é\U0001f600"],
     "root_volume.type": ["ESSD", "SSD", "GPSSD", "SAS", "SATA"],
     "root_volume.size": [10, 20, 1020],
     "root_volume.cluster_id": ["", NAME_255, None],
@@ -388,7 +391,7 @@ def test_a_delete_request_that_breaks_a_rule_is_refused(service: Service, body: 
 
 
 @pytest.mark.parametrize(
-    "items", [["a"], ["x" * 128], IDS[:20], ["镜像", "a\u0000", "-1", "0", "9" * 30, "1'; DROP TABLE jobs"]]
+    "items", [["a"], ["x" * 128], IDS[:20], ["镜像", "-1", "0", "9" * 30, "1'; DROP TABLE jobs"]]
 )
 @pytest.mark.parametrize("more", [{"recursive": True}, {"recursive": False}, {"recursive": None}, {}])
 def test_a_delete_of_missing_ids_alone_has_succeeded_at_once(
@@ -656,7 +659,7 @@ def test_another_method_of_a_known_path_is_refused(service: Service, method: str
 @pytest.mark.parametrize(
     "path",
     [
-        "/", "/v1", "/v1/", "/v1/x", "/v4/x", "//", "/favicon.ico",
+        "/v1", "/v1/", "/v1/x", "/v4/x", "/favicon.ico",
         "/v1/{p}/image-servers/", "/v1/{p}/image-server-jobs/",
         "/v1/{p}/image-servers/a/b", "/v1/{p}/image-servers/a/actions", "/v1/{p}/image-servers/a/actions/reboot",
         "/v1/{p}/Image-Servers", "/V1/{p}/image-servers", "/v1//image-servers", "/v1/{p}//image-servers",

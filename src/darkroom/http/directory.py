@@ -1,7 +1,5 @@
 """Routes that look up accounts, projects and users, and what versions there are (contract sections 12.2 and 12.3)."""
 
-from enum import StrEnum
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -9,34 +7,27 @@ from starlette.routing import BaseRoute, Route
 from darkroom.domain.accounts import Caller
 from darkroom.http.answers import JSON
 from darkroom.http.operations import Operations
-from darkroom.http.parameters import ID_LIMIT, Choice, Number, Text
+from darkroom.http.parameters import ID_LIMIT, Flag, Number, Text
 from darkroom.http.requests import base_url, path_id
 from darkroom.services.directory import Directory, ProjectFilter
 from darkroom.wire import directory as wire
 
-
-class YesNo(StrEnum):
-    TRUE = "true"
-    FALSE = "false"
-
-
 NAME = Text("name", 255, meaning="The whole name.")
 DOMAIN = Text("domain_id", ID_LIMIT, meaning="The account; by default the caller's.")
 PARENT = Text("parent_id", ID_LIMIT, meaning="The account, or the project that this is a sub-project of.")
-ENABLED = Choice("enabled", YesNo)
+ENABLED = Flag("enabled")
 PAGE = Number("page", default=1, least=1, most=2**31 - 1)
 PER_PAGE = Number("per_page", default=5000, least=1, most=5000)
 
 
 def routes(operations: Operations, directory: Directory) -> list[BaseRoute]:
     async def list_projects(caller: Caller, request: Request) -> Response:
-        """KeystoneListProjects: those that the caller may know of."""
-        enabled = ENABLED.read(request)
+        """ListProjects: those that the caller may know of."""
         matching = ProjectFilter(
             name=NAME.read(request),
             account_id=DOMAIN.read(request),
             parent_id=PARENT.read(request),
-            enabled=None if enabled is None else enabled is YesNo.TRUE,
+            enabled=ENABLED.read(request),
         )
         size = PER_PAGE.read(request)
         start = (PAGE.read(request) - 1) * size
@@ -54,12 +45,12 @@ def routes(operations: Operations, directory: Directory) -> list[BaseRoute]:
         return JSON(wire.OneProject(wire.project(found, base_url(request))))
 
     async def list_usable_accounts(caller: Caller, request: Request) -> Response:
-        """List the accounts that the caller may work in: its own."""
+        """ListAuthDomains: the accounts that the caller may work in, which is its own."""
         found = [await directory.own_account(caller)]
         return JSON(wire.accounts(found, base_url(request), _own(request)))
 
     async def list_users(caller: Caller, request: Request) -> Response:
-        """KeystoneListUsers: an administrator's all, of others themselves."""
+        """List users: an administrator's all, of others themselves."""
         found = await directory.users(caller, name=NAME.read(request), account_id=DOMAIN.read(request))
         return JSON(wire.users(found, base_url(request), _own(request)))
 

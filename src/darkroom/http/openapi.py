@@ -29,7 +29,20 @@ _ERRORS = {
     500: "Internal fault",
     503: "Service unavailable",
 }
-_ERROR_ANSWERS = {str(status): {"$ref": f"#/components/responses/{status}"} for status in _ERRORS}
+#: Where errors have a body of their own (contract section 9.3).
+_KEYSTONE, _KEYSTONE_ERROR = "/v3/", "Identity"
+
+
+class IdentityProblem(msgspec.Struct):
+    code: int
+    message: str
+    title: str
+
+
+class IdentityError(msgspec.Struct):
+    """An error of the identity service. `code` is the status."""
+
+    error: IdentityProblem
 
 
 class Error(msgspec.Struct):
@@ -55,13 +68,13 @@ def document(described: Iterable[BaseRoute]) -> dict[str, Any]:
     operations = [route for route in described if isinstance(route, Operation)]
     kinds = [kind for each in operations for kind in (each.description.body, each.description.answer)]
     types = [kind for kind in dict.fromkeys(kinds) if kind not in (None, bytes)]
-    schemas, components = msgspec.json.schema_components([*types, Error], ref_template=_REF)
-    schema_of = dict(zip([*types, Error], schemas, strict=True))
+    schemas, components = msgspec.json.schema_components([*types, Error, IdentityError], ref_template=_REF)
+    schema_of = dict(zip([*types, Error, IdentityError], schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         methods = paths.setdefault(operation.path, {"parameters": _path_parameters(operation.path)})
-        methods[operation.method.lower()] = _operation(operation.description, schema_of)
-    error = _json(schema_of[Error])
+        kind = _KEYSTONE_ERROR if operation.path.startswith(_KEYSTONE) else ""
+        methods[operation.method.lower()] = _operation(operation.description, schema_of, kind)
     made: dict[str, Any] = _with_readable_patterns(
         {
             "openapi": "3.1.0",
@@ -71,7 +84,9 @@ def document(described: Iterable[BaseRoute]) -> dict[str, Any]:
             "components": {
                 "schemas": components,
                 "responses": {
-                    str(status): {"description": meaning, "content": error} for status, meaning in _ERRORS.items()
+                    f"{kind}{status}": {"description": meaning, "content": _json(schema_of[body])}
+                    for kind, body in (("", Error), (_KEYSTONE_ERROR, IdentityError))
+                    for status, meaning in _ERRORS.items()
                 },
                 "securitySchemes": {
                     "token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"},
@@ -98,15 +113,16 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in _PATH_NAME.findall(path)]
 
 
-def _operation(description: Description, schema_of: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+def _operation(description: Description, schema_of: dict[Any, dict[str, Any]], error_kind: str) -> dict[str, Any]:
     answer: dict[str, Any] = {"description": description.summary}
     if description.answer is not None:
         answer["content"] = _content(description.answer, schema_of)
+    errors = {str(status): {"$ref": f"#/components/responses/{error_kind}{status}"} for status in _ERRORS}
     operation: dict[str, Any] = {
         "operationId": description.operation_id,
         "summary": description.summary,
         "parameters": [parameter.described() for parameter in description.parameters],
-        "responses": {str(description.status): answer, **_ERROR_ANSWERS},
+        "responses": {str(description.status): answer, **errors},
     }
     if description.body is not None:
         operation["requestBody"] = {"required": True, "content": _content(description.body, schema_of)}

@@ -71,6 +71,24 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Flag:
+    """Yes or no; without it, either."""
+
+    name: str
+    meaning: str = ""
+
+    def read(self, request: Request) -> bool | None:
+        """Return its value; None if it is empty or not there. Raises InvalidParameter."""
+        value = request.query_params.get(self.name, "").lower()
+        if value not in ("", "true", "false"):
+            raise InvalidParameter(self.name, "must be true or false")
+        return value == "true" if value else None
+
+    def described(self) -> dict[str, Any]:
+        return _described(self.name, {"type": "boolean"}, self.meaning)
+
+
+@dataclass(frozen=True)
 class Choice(Generic[E]):
     """One of an enumeration; an empty value chooses all."""
 

@@ -20,11 +20,11 @@ NO_CATALOG = Text("nocatalog", 255, meaning="Leaves the catalogue out, whatever 
 
 
 def routes(operations: Operations, sign_in: SignIn, region: str) -> list[BaseRoute]:
-    def catalog(request: Request) -> list[dict[str, object]]:
+    def catalog(request: Request) -> list[wire.Service]:
         return [] if NO_CATALOG.read(request) else wire.catalog(base_url(request), region)
 
     async def create_token(request: Request) -> Response:
-        """Sign in by password or token; the token is in the header `X-Subject-Token`."""
+        """CreateToken: sign in by password or token; the token is in the header `X-Subject-Token`."""
         wanted = decode(request, await whole_body(request), wire.TokenRequest, wire.IN_WORDS).auth
         identity = wanted.identity
         method = wire.method_of(identity.methods, ("password", "token"))
@@ -42,7 +42,7 @@ def routes(operations: Operations, sign_in: SignIn, region: str) -> list[BaseRou
         return JSON(wire.token(token, offered), 201, headers={SUBJECT: text})
 
     async def show_token(caller: Caller, request: Request) -> Response:
-        """Tell whether the token in `X-Subject-Token` is valid, and what it says."""
+        """ValidateToken: tell whether the token in `X-Subject-Token` is valid, and what it says."""
         subject = _subject(request)
         token = await sign_in.examine(caller, subject)
         return JSON(wire.token(token, catalog(request)), headers={SUBJECT: subject})
@@ -53,7 +53,7 @@ def routes(operations: Operations, sign_in: SignIn, region: str) -> list[BaseRou
         return Response(status_code=204)
 
     async def create_temporary_key(request: Request) -> Response:
-        """Get a temporary access key for a token."""
+        """CreateTemporaryAccessKey: get a temporary key for a token."""
         wanted = decode(request, await whole_body(request), keys_wire.TemporaryKeyRequest, {}).auth.identity
         wire.method_of(wanted.methods, ("token",))
         source = wanted.token or keys_wire.TokenSource()

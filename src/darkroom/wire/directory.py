@@ -34,8 +34,8 @@ class Link(msgspec.Struct):
 
 class Links(msgspec.Struct):
     own: str = msgspec.field(name="self")
-    next: None = None
-    previous: None = None
+    next: str | None = None
+    previous: str | None = None
 
 
 class Project(msgspec.Struct, kw_only=True):
@@ -84,7 +84,7 @@ class User(msgspec.Struct, kw_only=True):
     name: str
     domain_id: str
     enabled: bool
-    password_expires_at: None = None
+    password_expires_at: str | None = None
     description: str = ""
     links: Links
 

@@ -1,6 +1,6 @@
 """Tokens on the wire (contract section 12.3): what is asked for, and what is said of them."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -122,6 +122,21 @@ class TokenProject(msgspec.Struct):
     domain: Named
 
 
+class Endpoint(msgspec.Struct):
+    id: str
+    interface: str
+    region: str
+    region_id: str
+    url: str
+
+
+class Service(msgspec.Struct):
+    id: str
+    name: str
+    type: str
+    endpoints: list[Endpoint]
+
+
 class TokenBody(msgspec.Struct, kw_only=True):
     methods: list[str]
     issued_at: str
@@ -130,7 +145,7 @@ class TokenBody(msgspec.Struct, kw_only=True):
     project: TokenProject | UnsetType = UNSET
     domain: Named | UnsetType = UNSET
     roles: list[Named]
-    catalog: list[dict[str, Any]]
+    catalog: list[Service]
 
 
 class TokenAnswer(msgspec.Struct):
@@ -139,7 +154,7 @@ class TokenAnswer(msgspec.Struct):
     token: TokenBody
 
 
-def token(said: Token, catalog: list[dict[str, Any]]) -> TokenAnswer:
+def token(said: Token, catalog: list[Service]) -> TokenAnswer:
     """Return the body that describes a token."""
     domain = Named(said.account_id, said.account_name)
     project = TokenProject(said.project_id, said.project_name, domain) if said.project_id else UNSET
@@ -157,23 +172,10 @@ def token(said: Token, catalog: list[dict[str, Any]]) -> TokenAnswer:
     )
 
 
-def catalog(endpoint: str, region: str) -> list[dict[str, Any]]:
+def catalog(endpoint: str, region: str) -> list[Service]:
     """Return the services at one endpoint, as a token's catalogue."""
     services = [("workspace-app", "appstream", "/v1"), ("iam", "identity", "/v3"), ("ims", "image", "")]
     return [
-        {
-            "id": name,
-            "name": name,
-            "type": kind,
-            "endpoints": [
-                {
-                    "id": f"{name}-public",
-                    "interface": "public",
-                    "region": region,
-                    "region_id": region,
-                    "url": f"{endpoint}{path}",
-                }
-            ],
-        }
+        Service(name, name, kind, [Endpoint(f"{name}-public", "public", region, region, f"{endpoint}{path}")])
         for name, kind, path in services
     ]
