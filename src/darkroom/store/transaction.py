@@ -8,7 +8,7 @@ from darkroom.store.attachments import AttachmentWrites
 from darkroom.store.events import EventWrites
 from darkroom.store.grants import GrantWrites
 from darkroom.store.images import ImageWrites
-from darkroom.store.jobs import JobWrites
+from darkroom.store.job_writes import JobWrites
 from darkroom.store.sealing import Sealer
 from darkroom.store.servers import ServerWrites
 
