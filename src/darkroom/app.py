@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from darkroom import __version__
 from darkroom.domain.flavours import FLAVOURS
 from darkroom.domain.ids import Snowflakes
+from darkroom.domain.limits import Quota, Room, Rooms
 from darkroom.domain.times import now_ms
 from darkroom.drivers.base import Compute, ImageStore
 from darkroom.http import application, health, iam, openapi
@@ -29,6 +30,7 @@ from darkroom.services.first_start import Credentials
 from darkroom.services.iam import Iam
 from darkroom.services.images import Images
 from darkroom.services.jobs import Jobs
+from darkroom.services.new_jobs import NewJobs
 from darkroom.services.retries import Retries
 from darkroom.services.servers import Servers
 from darkroom.settings import Settings
@@ -61,20 +63,29 @@ class Service:
         )
         files = AppFiles(settings.data / "apps", limit=settings.app_size_limit)
         tools = Tools(self.store, self.compute, self.image_store, files, snowflakes, now_ms, limits)
+        rooms = Rooms(
+            machines=Room(in_all=settings.max_machines, per_project=settings.max_machines_per_project),
+            builds=Room(in_all=settings.max_builds, per_project=settings.max_builds_per_project),
+        )
+        quota = Quota(
+            servers=settings.quota_servers, images=settings.quota_images, image_bytes=settings.quota_image_bytes
+        )
         self.engine = Engine(
             self.store,
             tools,
+            rooms,
             works=settings.role != "api",
             workers=settings.workers,
             poll_interval=settings.poll_interval,
         )
         self.iam = Iam(self.store, self.sealer, now_ms, settings.region)
-        self.images = Images(self.store, self.image_store, now_ms)
+        self.images = Images(self.store, self.image_store, quota, now_ms)
         self.apps = Apps(self.store, files, snowflakes, now_ms)
         self.attaching = Attaching(self.store, self.compute, files, now_ms, timeout=settings.attach_timeout)
-        self.jobs = Jobs(self.store, now_ms)
-        self.retries = Retries(self.store, self.engine.accept, snowflakes, now_ms)
-        self.servers = Servers(self.store, self.engine.accept, FLAVOURS, snowflakes, now_ms)
+        new_jobs = NewJobs(self.store, self.engine.accept, snowflakes, now_ms)
+        self.jobs = Jobs(self.store, self.engine.release, now_ms)
+        self.retries = Retries(self.store, new_jobs, now_ms)
+        self.servers = Servers(self.store, new_jobs, FLAVOURS, quota, snowflakes, now_ms)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Credentials | None]:
@@ -85,6 +96,8 @@ class Service:
             credentials = await self.iam.bootstrap()
             await self.images.recover()
             await self.apps.recover()
+            if not self.settings.is_shared:
+                await self.attaching.recover()
             await self.compute.start()
             stack.push_async_callback(self.compute.stop)
             stack.push_async_callback(asyncio.to_thread, self.engine.stop)

@@ -6,7 +6,7 @@ DarkroomError                   500
 │  ├─ InvalidParameter          400  names the field
 │  ├─ ServerNotReady            400  the image server's state does not allow this
 │  ├─ Unauthenticated           401  TokenInvalid, WrongPassword
-│  ├─ Forbidden                 403
+│  ├─ Forbidden                 403  QuotaExceeded
 │  ├─ NotFound                  404  JobNotFound, ServerNotFound, ImageNotFound, AppNotFound, UnknownPath
 │  ├─ MethodNotAllowed          405
 │  ├─ Conflict                  409
@@ -95,6 +95,10 @@ class Forbidden(Refused):
 
     status = 403
     code = "WKS.00081102"
+
+
+class QuotaExceeded(Forbidden):
+    """The project's quota does not allow more."""
 
 
 class NotFound(Refused):

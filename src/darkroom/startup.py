@@ -22,7 +22,7 @@ class CannotStart(DarkroomError):
 def secret_key(path: Path, records: Path) -> bytes:
     """Return the key that seals tokens and secrets, made the first time.
 
-    Raises CannotStart if it is missing beside `records` that a former start has made: what is sealed there would be lost.
+    Raises CannotStart if it is missing beside `records` of a former start: what is sealed there would be lost.
     """
     if not path.exists():
         if records.exists():

@@ -22,7 +22,7 @@ from driver_harness import (
 )
 
 from darkroom.domain.ids import ImageId, JobId, ServerId
-from darkroom.drivers.base import Door, GuestAccount, ImageFacts, MachineState, no_progress
+from darkroom.drivers.base import Completed, Door, GuestAccount, ImageFacts, MachineState, no_progress
 from darkroom.drivers.simulated import qcow2
 from darkroom.errors import (
     AccountFailed,
@@ -32,6 +32,7 @@ from darkroom.errors import (
     ImageDamaged,
     InvalidParameter,
     LoginFailed,
+    MachineFailed,
     SnapshotFailed,
 )
 
@@ -200,6 +201,10 @@ def test_nothing_can_be_done_with_a_machine_that_does_not_exist(driver: Harness,
     compute, key, capture, image_id = driver.compute, new_key(), new_capture(), new_image()
     with pytest.raises(AccountFailed):
         run(compute.admit(key, new_account("builder")))
+    with pytest.raises(MachineFailed):
+        run(compute.put_file(key, "/opt/file", pieces(b"a"), size=1, mode=0o644, timeout=5))
+    with pytest.raises(MachineFailed):
+        run(compute.run(key, ["/bin/true"], timeout=5))
     with pytest.raises(SnapshotFailed):
         run(compute.snapshot(key, capture))
     with pytest.raises(GeneraliseFailed):
@@ -302,6 +307,32 @@ def test_what_was_done_to_a_machine_may_be_repeated(driver: Harness, machine: Gu
 def test_a_stranger_is_not_let_in(driver: Harness, machine: Guest, run: Run[Any]) -> None:
     with pytest.raises(LoginFailed):
         run(driver.compute.try_login(machine.key, new_account("builder"), machine.door, timeout=2))
+
+
+# --- errands in a guest
+
+
+def test_a_file_that_is_sent_replaces_the_one_that_was_there(driver: Harness, machine: Guest, run: Run[Any]) -> None:
+    path = "/opt/new/folder/file"
+    for text in ("the first, which is longer", "the second"):
+        chunks = pieces(text[:3].encode(), text[3:].encode())
+        run(driver.compute.put_file(machine.key, path, chunks, size=len(text), mode=0o640, timeout=60))
+        assert run(machine.read(path)) == text
+
+
+def test_a_file_that_turns_out_to_be_of_another_size_is_not_written(
+    driver: Harness, machine: Guest, run: Run[Any]
+) -> None:
+    for size in (2, 4):
+        with pytest.raises(ValueError, match="announced"):
+            run(driver.compute.put_file(machine.key, "/opt/half", pieces(b"abc"), size=size, mode=0o644, timeout=60))
+    assert run(machine.read("/opt/half")) == ""
+
+
+def test_a_program_runs_to_its_end(driver: Harness, machine: Guest, run: Run[Any]) -> None:
+    for _ in range(2):
+        completed = run(driver.compute.run(machine.key, ["/bin/true"], stdin=b"input", timeout=60))
+        assert completed == Completed(exit_code=0, output="")
 
 
 # --- captures

@@ -1,6 +1,6 @@
 """Migrations bring any database to the tables as they are written down, and back."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -120,3 +120,30 @@ def test_tables_of_others_are_left_alone(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         command.downgrade(config(connection), "base")
     assert tables(engine) == {"workflow_status"}
+
+
+def test_roles_of_users_become_grants_and_back(engine: sa.Engine) -> None:
+    def run(sql: str) -> list[tuple[object, ...]]:
+        with engine.begin() as connection:
+            result = connection.execute(sa.text(sql))
+            return [tuple(row) for row in result] if result.returns_rows else []
+
+    def move(change: Callable[[Config, str], object], target: str) -> None:
+        with engine.begin() as connection:
+            change(config(connection), target)
+
+    move(command.upgrade, "0001")
+    run("INSERT INTO accounts (id, name) VALUES ('a', 'acme')")
+    for user, roles in (("u1", '["te_admin"]'), ("u2", '["readonly", "other", "other"]'), ("u3", "[]")):
+        run(f"INSERT INTO users VALUES ('{user}', 'a', '{user}', 'hash', '{roles}', 1)")
+    move(command.upgrade, "0002")
+    grants = [("u1", "", "te_admin"), ("u2", "", "other"), ("u2", "", "readonly")]
+    assert run("SELECT * FROM grants ORDER BY user_id, role") == grants
+    assert run("SELECT name, enabled, main FROM accounts") == [("acme", 1, 1)]
+    assert run("SELECT id, enabled, tokens_from FROM users ORDER BY id") == [("u1", 1, 0), ("u2", 1, 0), ("u3", 1, 0)]
+    assert run("SELECT * FROM identity_revision") == [(1, 0)]
+    run("INSERT INTO grants VALUES ('u3', 'p', 'operator')")
+    move(command.downgrade, "0001")
+    assert run("SELECT id, password_hash, roles, enabled FROM users ORDER BY id") == [
+        ("u1", "hash", '["te_admin"]', 1), ("u2", "hash", '["other", "readonly"]', 1), ("u3", "hash", "[]", 1),
+    ]  # fmt: skip

@@ -162,3 +162,24 @@ def test_what_was_sealed_for_another_purpose_is_no_token(world: World) -> None:
 @pytest.mark.parametrize("payload", [b"", b"\xc1", msgspec.msgpack.encode({"id": "x"}), msgspec.msgpack.encode(["x"])])
 def test_a_sealed_payload_of_another_shape_is_no_token(world: World, payload: bytes) -> None:
     assert world.refusal(Twisted("token", payload).token()) == "decrypt token fail"
+
+
+def test_a_token_got_by_another_expires_with_it_and_knows_where_it_comes_from(world: World) -> None:
+    _, first = world.issue()
+    said = {"user_id": UserId("1" * 32), "user_name": "b", "account_id": AccountId("a" * 32), "account_name": "acme"}
+    world.now += 1000
+    text, second = world.tokens.issue(**said, got_by=first)
+    world.now += 1000
+    _, third = world.tokens.issue(**said, got_by=second)
+    assert world.tokens.read(text) == second
+    assert first.expires_at == second.expires_at == third.expires_at == START + DAY
+    assert (first.origin, second.origin, third.origin) == ("", first.id, first.id)
+    assert (second.issued_at, third.issued_at) == (START + 1000, START + 2000)
+    world.now = START + DAY
+    assert world.refusal(text).startswith("token expires")
+
+
+def test_tokens_issued_before_they_knew_where_they_come_from_stay_readable(world: World) -> None:
+    said = list(msgspec.to_builtins(world.issue()[1]))
+    old = Twisted("token", msgspec.msgpack.encode(said[:-1]))
+    assert world.tokens.read(old.token()).origin == ""

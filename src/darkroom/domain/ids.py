@@ -1,4 +1,4 @@
-"""Identifiers: snowflakes for jobs, sub-jobs, image servers and applications, UUIDs for images, 32 hex digits for identity."""
+"""Identifiers: snowflakes for jobs, sub-jobs, servers and applications, UUIDs for images, hex digits for identity."""
 
 import secrets
 import threading

@@ -18,6 +18,10 @@ class ServerStatus(StrEnum):
     DELETING = "DELETING"
 
 
+#: Has a machine that runs; one that is CREATING has it soon.
+WITH_MACHINES: Final = (ServerStatus.ACTIVE, ServerStatus.BUILDING, ServerStatus.BUILT, ServerStatus.DELETING)
+
+
 class Action(StrEnum):
     """What a caller may ask of an image server, as its refusals name it."""
 
@@ -49,6 +53,14 @@ class ServerOrder(msgspec.Struct, frozen=True, kw_only=True):
     attach_apps: list[str]
     enterprise_project_id: str
     rest: dict[str, Any]
+
+
+class ImageOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What a caller asks for when building an image of a server; `sysprep` is to generalise it."""
+
+    name: str
+    description: str
+    sysprep: bool
 
 
 class ImageServer(msgspec.Struct, frozen=True, kw_only=True):

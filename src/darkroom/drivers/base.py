@@ -115,7 +115,8 @@ class Compute(Protocol):
     ) -> None:
         """Write a file of `size` bytes in the guest, root's own, in place of what was there; folders are made.
 
-        It is there whole or not at all. Raises MachineFailed, GuestRefused, or GuestSilent, also after `timeout` seconds.
+        It is there whole or not at all. Raises MachineFailed, GuestRefused, and GuestSilent, also after `timeout`
+        seconds.
         """
 
     async def run(self, key: ServerId, words: Sequence[str], *, stdin: bytes = b"", timeout: float) -> Completed:

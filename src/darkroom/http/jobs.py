@@ -9,7 +9,7 @@ from darkroom.domain.jobs import JobStatus, JobType, SubJobFilter, SubJobStatus
 from darkroom.http.answers import JSON
 from darkroom.http.operations import Operations
 from darkroom.http.parameters import ID_LIMIT, PAGE, Choice, Choices, Text, page_of
-from darkroom.http.requests import decode, path_id, project_of
+from darkroom.http.requests import decode, once_of, path_id, project_of
 from darkroom.services.jobs import Jobs
 from darkroom.services.retries import Retries
 from darkroom.wire import jobs as wire
@@ -71,7 +71,9 @@ def routes(operations: Operations, jobs: Jobs, retries: Retries) -> list[BaseRou
 
     async def retry_job(caller: Caller, request: Request) -> Response:
         """Start a failed job anew, as a new job."""
-        return JSON(JobAccepted(await retries.retry(caller, project_of(request), path_id(request, "job_id"))))
+        once = once_of(request, b"")
+        job_id = await retries.retry(caller, project_of(request), path_id(request, "job_id"), once)
+        return JSON(JobAccepted(job_id))
 
     one = f"{JOBS}/{{job_id}}"
     sub_jobs_wanted = (SUB_JOB_STATUS, JOB_ID)

@@ -1,12 +1,14 @@
 """Reading requests: bodies and queries, refused with the name of the field that is wrong."""
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, TypeVar
 
 import msgspec
 from starlette.requests import Request
 
 from darkroom.domain.ids import ProjectId
+from darkroom.domain.requests import Once
 from darkroom.errors import InvalidParameter, TooLarge, UnsupportedMediaType
 from darkroom.wire.errors import invalid
 
@@ -15,6 +17,7 @@ T = TypeVar("T")
 #: The contract's limit for a signed request's body (section 12.1).
 BODY_LIMIT = 12 * 1024 * 1024
 ID_LIMIT = 128
+KEY_LIMIT = 255
 
 
 async def whole_body(request: Request) -> bytes:
@@ -53,6 +56,17 @@ def _refuse_nul(value: Any, field: str) -> None:
     if isinstance(value, list):
         for number, member in enumerate(value):
             _refuse_nul(member, f"{field}[{number}]")
+
+
+def once_of(request: Request, body: bytes, *more: str) -> Once | None:
+    """Return the name that the caller gave the request in `Idempotency-Key`, or in one of more headers, if any."""
+    key = next((value for name in ("idempotency-key", *more) if (value := request.headers.get(name))), None)
+    if key is None:
+        return None
+    if len(key) > KEY_LIMIT:
+        raise InvalidParameter("Idempotency-Key", f"must not be longer than {KEY_LIMIT} characters")
+    digest = sha256(f"{request.method} {request.url.path}\n".encode() + body).hexdigest()
+    return Once(key=key, fingerprint=digest)
 
 
 def base_url(request: Request) -> str:

@@ -8,12 +8,13 @@ from darkroom.domain.accounts import Caller
 from darkroom.http.answers import JSON
 from darkroom.http.operations import Operations
 from darkroom.http.parameters import ID_LIMIT, PAGE, Text, page_of
-from darkroom.http.requests import decode, path_id, project_of
+from darkroom.http.requests import decode, once_of, path_id, project_of
 from darkroom.services.servers import Servers
 from darkroom.wire import servers as wire
 
 SERVERS = "/v1/{project_id}/image-servers"
-
+#: The header by which the contract names the order of an image server (section 2.3).
+TRANSACTION = "service-transaction-id"
 NAME_PART = Text("server_name", 1024, meaning="Part of the name, in letters of either case.")
 SERVER_ID = Text("server_id", ID_LIMIT, meaning="The id.")
 ENTERPRISE_PROJECT_ID = Text("enterprise_project_id", 128, meaning="`0` is the default one; without it, all.")
@@ -23,7 +24,11 @@ def routes(operations: Operations, servers: Servers) -> list[BaseRoute]:
     async def create_server(caller: Caller, request: Request, body: bytes) -> Response:
         """CreateImageServer: starts a job that boots one."""
         wanted = decode(request, body, wire.CreateImageServer, wire.IN_WORDS["CreateImageServer"])
-        return JSON(wire.JobAccepted(await servers.create(caller, project_of(request), wanted.order())))
+        return JSON(
+            wire.JobAccepted(
+                await servers.create(caller, project_of(request), wanted.order(), once_of(request, body, TRANSACTION))
+            )
+        )
 
     async def list_servers(caller: Caller, request: Request) -> Response:
         """ListImageServers: image servers, newest first."""
@@ -60,9 +65,8 @@ def routes(operations: Operations, servers: Servers) -> list[BaseRoute]:
             caller,
             project_of(request),
             path_id(request, "server_id"),
-            name=wanted.name,
-            description=wanted.description or "",
-            sysprep=bool(wanted.execute_sysprep),
+            wanted.order(),
+            once_of(request, body),
         )
         return JSON(wire.JobAccepted(job_id))
 
@@ -70,7 +74,13 @@ def routes(operations: Operations, servers: Servers) -> list[BaseRoute]:
         """BatchDeleteImageServer: starts a job that deletes some."""
         wanted = decode(request, body, wire.BatchDeleteImageServer, {})
         wire.unique("items", wanted.items)
-        job_id = await servers.delete(caller, project_of(request), wanted.items, recursive=bool(wanted.recursive))
+        job_id = await servers.delete(
+            caller,
+            project_of(request),
+            wanted.items,
+            recursive=bool(wanted.recursive),
+            once=once_of(request, body),
+        )
         return JSON(wire.JobAccepted(job_id))
 
     async def show_access(caller: Caller, request: Request) -> Response:

@@ -79,7 +79,8 @@ class Apps:
             await self._change(record, of=AppStatus.SAVING, status=AppStatus.QUEUED)
             raise
         changes = {"status": AppStatus.ACTIVE, "size": facts.size, "sha256": facts.sha256}
-        await self._change(record, of=AppStatus.SAVING, **changes)
+        if not await self._change(record, of=AppStatus.SAVING, **changes):
+            raise Conflict(f"The upload of the application record {record.id} was given up meanwhile; send it again.")
 
     async def delete(self, caller: Caller, project_id: ProjectId, record_id: str) -> None:
         """Delete a record and its file. What was attached to image servers stays there. Raises Conflict."""

@@ -37,6 +37,10 @@ class Attaching:
         self._store, self._compute, self._files, self._clock = store, compute, files, clock
         self._timeout = timeout
 
+    async def recover(self) -> None:
+        """Free the servers to which a former process was attaching. Only where no other process shares the records."""
+        await self._store.write(lambda tx: tx.attachments.free_all())
+
     async def attach(self, caller: Caller, project_id: ProjectId, server_id: str, record_ids: Sequence[str]) -> str:
         """Attach applications to a server that is ACTIVE or BUILT; return where the list of them lies in its guest.
 

@@ -6,18 +6,21 @@ from typing import Unpack
 from darkroom.domain.accounts import Caller
 from darkroom.domain.ids import ImageId, new_uuid
 from darkroom.domain.images import Image, ImageStatus, ImageType
+from darkroom.domain.limits import Quota
 from darkroom.domain.times import Clock
 from darkroom.drivers.base import ImageStore
 from darkroom.errors import Conflict, Forbidden
+from darkroom.services.quotas import check_images
 from darkroom.store.images import ImagePage
 from darkroom.store.store import Store
+from darkroom.store.transaction import Transaction
 
 
 class Images:
     """What callers may do with images. The project is the one they are signed in to."""
 
-    def __init__(self, store: Store, image_store: ImageStore, clock: Clock) -> None:
-        self._store, self._image_store, self._clock = store, image_store, clock
+    def __init__(self, store: Store, image_store: ImageStore, quota: Quota, clock: Clock) -> None:
+        self._store, self._image_store, self._quota, self._clock = store, image_store, quota, clock
 
     async def recover(self) -> None:
         """Give up the uploads that a former process did not finish: their images wait for their bytes again."""
@@ -48,7 +51,12 @@ class Images:
             created_at=now,
             updated_at=now,
         )
-        await self._store.write(lambda tx: tx.images.add(image))
+
+        def add(tx: Transaction) -> None:
+            check_images(tx, self._quota, caller.project_id)
+            tx.images.add(image)
+
+        await self._store.write(add)
         return image
 
     async def upload(self, caller: Caller, image_id: str, chunks: AsyncIterator[bytes]) -> None:

@@ -8,14 +8,17 @@ from darkroom.domain.jobs import Job, JobStatus, JobType, SubJob, SubJobFilter
 from darkroom.domain.timeline import StepRecord, timeline
 from darkroom.domain.times import Clock
 from darkroom.errors import JobNotCancellable
+from darkroom.services.new_jobs import Accept
 from darkroom.store.store import Store
+from darkroom.store.transaction import Transaction
 
 
 class Jobs:
     """What callers may do with their jobs."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        self._store, self._clock = store, clock
+    def __init__(self, store: Store, release: Accept, clock: Clock) -> None:
+        """`release` queues a job that waits for room, so that it can end."""
+        self._store, self._release, self._clock = store, release, clock
 
     async def show(self, caller: Caller, project_id: ProjectId, job_id: str) -> Job:
         """Return a job with its sub-jobs. Raises JobNotFound, also for another project's."""
@@ -66,7 +69,12 @@ class Jobs:
         if job.is_final and not await self._store.jobs.is_cancelled(job.id):
             raise JobNotCancellable(f"The job {job.id} has ended as {job.status}.")
         now = self._clock()
-        await self._store.write(lambda tx: tx.jobs.cancel(job, now))
+
+        def cancel(tx: Transaction) -> None:
+            tx.jobs.cancel(job, now)
+            self._release(tx, job)
+
+        await self._store.write(cancel)
 
     async def timeline(self, caller: Caller, project_id: ProjectId, job_id: str) -> list[StepRecord]:
         """Return the steps of a job, done and undone, in the order they began."""

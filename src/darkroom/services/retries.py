@@ -1,12 +1,13 @@
 """Trying a failed job again: a new job, of the same kind, about the same resources, that names the old one."""
 
 from darkroom.domain.accounts import Caller
-from darkroom.domain.ids import JobId, ProjectId, Snowflakes, new_uuid
+from darkroom.domain.ids import JobId, ProjectId, new_uuid
 from darkroom.domain.jobs import Job, JobStatus, JobType, SubJobStatus
+from darkroom.domain.requests import Once
 from darkroom.domain.servers import ALLOWED, Action, ImageServer, ServerStatus
 from darkroom.domain.times import Clock
 from darkroom.errors import JobNotRetryable
-from darkroom.services.new_jobs import Accept, NewJobs
+from darkroom.services.new_jobs import NewJobs
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
 
@@ -21,13 +22,15 @@ _MOVES = {
 class Retries:
     """Starts failed jobs anew, from their first step: all that they had done has been undone."""
 
-    def __init__(self, store: Store, accept: Accept, snowflakes: Snowflakes, clock: Clock) -> None:
-        self._store, self._accept, self._clock = store, accept, clock
-        self._new_jobs = NewJobs(snowflakes)
+    def __init__(self, store: Store, new_jobs: NewJobs, clock: Clock) -> None:
+        self._store, self._new_jobs, self._clock = store, new_jobs, clock
 
-    async def retry(self, caller: Caller, project_id: ProjectId, job_id: str) -> JobId:
+    async def retry(self, caller: Caller, project_id: ProjectId, job_id: str, once: Once | None = None) -> JobId:
         """Return the new job. Raises JobNotRetryable unless the job failed and its resources are as it left them."""
         caller.must("workspace:images:retryImageJob", project_id)
+        return await self._new_jobs.once(project_id, once, lambda: self._retry(project_id, job_id, once))
+
+    async def _retry(self, project_id: ProjectId, job_id: str, once: Once | None) -> JobId:
         old = await self._store.jobs.get(project_id, job_id)
         if old.status is not JobStatus.FAILED:
             raise JobNotRetryable(f"The job {old.id} is {old.status}; only a FAILED one can be tried again.")
@@ -40,7 +43,7 @@ class Retries:
             for server in servers:
                 if not tx.servers.move(server.id, after, now, job=job, of={server.status} & before, unattended=True):
                     raise JobNotRetryable(f"The image server {server.id} is {server.status}, or has just changed.")
-            self._accept(tx, job)
+            self._new_jobs.accept(tx, job, once)
 
         await self._store.write(accept)
         return job.id

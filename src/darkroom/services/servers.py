@@ -7,12 +7,15 @@ from darkroom.domain.flavours import Flavour, find
 from darkroom.domain.ids import JobId, ProjectId, ServerId, Snowflakes, new_uuid
 from darkroom.domain.images import Image, ImageStatus
 from darkroom.domain.jobs import JobType
-from darkroom.domain.servers import ALLOWED, Action, ImageServer, ServerAccess, ServerOrder, ServerStatus
+from darkroom.domain.limits import Quota
+from darkroom.domain.requests import Once
+from darkroom.domain.servers import ALLOWED, Action, ImageOrder, ImageServer, ServerAccess, ServerOrder, ServerStatus
 from darkroom.domain.times import Clock
 from darkroom.errors import ImageNotFound, InvalidParameter, ServerNotReady
 from darkroom.services.apps import usable
 from darkroom.services.guest_access import new_access
-from darkroom.services.new_jobs import Accept, NewJobs
+from darkroom.services.new_jobs import NewJobs
+from darkroom.services.quotas import check_images, check_servers
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
 
@@ -27,11 +30,16 @@ class Servers:
     """What callers may do with image servers."""
 
     def __init__(
-        self, store: Store, accept: Accept, flavours: Sequence[Flavour], snowflakes: Snowflakes, clock: Clock
+        self,
+        store: Store,
+        new_jobs: NewJobs,
+        flavours: Sequence[Flavour],
+        quota: Quota,
+        snowflakes: Snowflakes,
+        clock: Clock,
     ) -> None:
-        self._store, self._accept, self._flavours = store, accept, flavours
+        self._store, self._new_jobs, self._flavours, self._quota = store, new_jobs, flavours, quota
         self._snowflakes, self._clock = snowflakes, clock
-        self._new_jobs = NewJobs(snowflakes)
 
     async def show(self, caller: Caller, project_id: ProjectId, server_id: str) -> ImageServer:
         """Return an image server. Raises ServerNotFound, also for another project's."""
@@ -69,9 +77,14 @@ class Servers:
             raise ServerNotReady(f"The image server {server.id} is {server.status}; nobody can sign in to it.")
         return access
 
-    async def create(self, caller: Caller, project_id: ProjectId, order: ServerOrder) -> JobId:
-        """Order an image server; return the job that makes it. Raises InvalidParameter, naming the field."""
+    async def create(
+        self, caller: Caller, project_id: ProjectId, order: ServerOrder, once: Once | None = None
+    ) -> JobId:
+        """Order an image server; return the job that makes it. Raises InvalidParameter, or QuotaExceeded."""
         caller.must("workspace:imageServer:create", project_id)
+        return await self._new_jobs.once(project_id, once, lambda: self._create(project_id, order, once))
+
+    async def _create(self, project_id: ProjectId, order: ServerOrder, once: Once | None) -> JobId:
         flavour = self._flavour(order)
         image = await self._base_image(project_id, order)
         smallest = -(-image.virtual_size // (10 * GIB)) * 10
@@ -84,8 +97,9 @@ class Servers:
         access = new_access(server.account_name)
 
         def accept(tx: Transaction) -> None:
+            check_servers(tx, self._quota, project_id)
             tx.servers.add(server, access, job=job)
-            self._accept(tx, job)
+            self._new_jobs.accept(tx, job, once)
 
         await self._store.write(accept)
         return job.id
@@ -107,46 +121,62 @@ class Servers:
         await self._store.write(update)
 
     async def build(
-        self, caller: Caller, project_id: ProjectId, server_id: str, *, name: str, description: str, sysprep: bool
+        self, caller: Caller, project_id: ProjectId, server_id: str, order: ImageOrder, once: Once | None = None
     ) -> JobId:
         """Build an image of a server; return the job. Raises ServerNotReady unless it is ACTIVE or BUILT."""
         caller.must("workspace:imageServer:recreate", project_id)
+        return await self._new_jobs.once(project_id, once, lambda: self._build(project_id, server_id, order, once))
+
+    async def _build(self, project_id: ProjectId, server_id: str, wanted: ImageOrder, once: Once | None) -> JobId:
         server = await self._store.servers.get(project_id, server_id)
         order = {
             "server_id": server.id,
             "image_id": new_uuid(),
-            "name": name,
-            "description": description,
-            "execute_sysprep": sysprep,
+            "name": wanted.name,
+            "description": wanted.description,
+            "execute_sysprep": wanted.sysprep,
             "status_before": server.status,
         }
         now = self._clock()
-        job = self._new_jobs.make(JobType.CREATE_SERVER_IMAGE, project_id, [("", name)], order, now)
+        job = self._new_jobs.make(JobType.CREATE_SERVER_IMAGE, project_id, [("", wanted.name)], order, now)
 
         def accept(tx: Transaction) -> None:
+            check_images(tx, self._quota, project_id)
             # The status is looked at again where nobody else can change it.
             free = {server.status} & ALLOWED[Action.BUILD]
             if not tx.servers.move(server.id, ServerStatus.BUILDING, now, job=job, of=free, unattended=True):
                 if free and tx.attachments.is_going_on(server, now):
                     raise ServerNotReady(f"Applications are being attached to the image server {server.id}.")
                 raise refusal(Action.BUILD, server)
-            self._accept(tx, job)
+            self._new_jobs.accept(tx, job, once)
 
         await self._store.write(accept)
         return job.id
 
     async def delete(
-        self, caller: Caller, project_id: ProjectId, server_ids: Sequence[str], *, recursive: bool
+        self,
+        caller: Caller,
+        project_id: ProjectId,
+        server_ids: Sequence[str],
+        *,
+        recursive: bool,
+        once: Once | None = None,
     ) -> JobId:
         """Delete servers; return the job. Ids of none are skipped; one that may not be deleted refuses them all."""
         caller.must("workspace:imageServer:batchDelete", project_id)
-        while True:
-            try:
-                return await self._delete(project_id, server_ids, recursive)
-            except _Changed:
-                continue  # another request came first; what it left may be skipped, refused or deleted
 
-    async def _delete(self, project_id: ProjectId, server_ids: Sequence[str], recursive: bool) -> JobId:
+        async def start() -> JobId:
+            while True:
+                try:
+                    return await self._delete(project_id, server_ids, recursive, once)
+                except _Changed:
+                    continue  # another request came first; what it left may be skipped, refused or deleted
+
+        return await self._new_jobs.once(project_id, once, start)
+
+    async def _delete(
+        self, project_id: ProjectId, server_ids: Sequence[str], recursive: bool, once: Once | None
+    ) -> JobId:
         found = [await self._store.servers.find(server_id) for server_id in server_ids]
         servers = [server for server in found if server and server.project_id == project_id]
         servers = [server for server in servers if server.status is not ServerStatus.DELETING]
@@ -161,7 +191,7 @@ class Servers:
             for server in servers:
                 if not tx.servers.move(server.id, ServerStatus.DELETING, now, job=job, of={server.status}):
                     raise _Changed
-            self._accept(tx, job)
+            self._new_jobs.accept(tx, job, once)
 
         await self._store.write(accept)
         return job.id

@@ -60,6 +60,10 @@ class AttachmentWrites:
         if self._update(server, image_servers.c.attach_lease == lease, attach_lease="", attach_until=0):
             self._event("server.attach_ended", at, server, {"error": failure} if failure else {})
 
+    def free_all(self) -> None:
+        """Take back every lease, of those that held them and are known to be dead."""
+        self._connection.execute(image_servers.update().values(attach_lease="", attach_until=0))
+
     def record(
         self,
         server: ImageServer,

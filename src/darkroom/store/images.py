@@ -94,6 +94,12 @@ class ImageWrites:
         data = {"name": image.name, "status": image.status}
         self._event("image.added", image.created_at, image, data, job=job)
 
+    def usage(self, project_id: ProjectId) -> tuple[int, int]:
+        """Return how many images a project has, and their bytes."""
+        statement = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(images.c.size), 0))
+        count, size = self._connection.execute(statement.where(images.c.project_id == project_id)).one()
+        return int(count), int(size)
+
     def change(self, image: Image, at: int, *, of: ImageStatus, **changes: Any) -> bool:
         """Change an image whose status is `of` now; say whether it was."""
         changed = self._connection.execute(

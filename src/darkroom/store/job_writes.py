@@ -1,12 +1,14 @@
 """Changes of jobs and sub-jobs, each with its event."""
 
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
 import sqlalchemy as sa
 
 from darkroom.domain.ids import JobId, ProjectId, SubJobId
-from darkroom.domain.jobs import DELETABLE, FINAL, MOVES, Job, JobStatus, SubJob, SubJobStatus, outcome
+from darkroom.domain.jobs import DELETABLE, FINAL, MOVES, Job, JobStatus, JobType, SubJob, SubJobStatus, outcome
+from darkroom.domain.limits import Waiting
 from darkroom.errors import SubJobNotFinal
 from darkroom.store.events import EventWrites
 from darkroom.store.rows import key_of, to_json
@@ -19,8 +21,8 @@ class JobWrites:
     def __init__(self, connection: sa.Connection, events: EventWrites) -> None:
         self._connection, self._events = connection, events
 
-    def add(self, job: Job) -> None:
-        """Record a job that has been accepted, and its sub-jobs."""
+    def add(self, job: Job, *, admitted: bool = True) -> None:
+        """Record a job that has been accepted, and its sub-jobs; unless it is `admitted`, it waits for room."""
         self._connection.execute(
             jobs.insert(),
             {
@@ -32,6 +34,7 @@ class JobWrites:
                 "end_time": job.end_time,
                 "sub_jobs_total": job.sub_jobs_total,
                 "order": to_json(job.order),
+                "admitted": admitted,
             },
         )
         for sub_job in job.sub_jobs:
@@ -51,6 +54,40 @@ class JobWrites:
         self._events.add("job.accepted", job.begin_time, job.project_id, job_id=job.id, data={"type": job.job_type})
         if job.is_final:
             self._events.add("job.ended", job.begin_time, job.project_id, job_id=job.id, data={"status": job.status})
+
+    def waiting(self, job_type: JobType) -> list[Waiting]:
+        """Return the jobs of a type that wait for room, oldest first."""
+        rows = self._connection.execute(
+            sa.select(jobs.c.id, jobs.c.project_id)
+            .where(jobs.c.status == JobStatus.RUNNING, jobs.c.admitted.is_(False), jobs.c.job_type == job_type)
+            .order_by(jobs.c.id)
+        )
+        return [Waiting(job_id=JobId(str(job_id)), project_id=project_id) for job_id, project_id in rows]
+
+    def under_way(self, job_type: JobType) -> Counter[ProjectId]:
+        """Return how many jobs of a type have begun and not ended, by project."""
+        rows = self._connection.execute(
+            sa.select(jobs.c.project_id, sa.func.count())
+            .where(jobs.c.status == JobStatus.RUNNING, jobs.c.admitted.is_(True), jobs.c.job_type == job_type)
+            .group_by(jobs.c.project_id)
+        )
+        return Counter(dict(rows.tuples().all()))
+
+    def running(self, job_type: JobType, project_id: ProjectId) -> int:
+        """Return how many jobs of a type a project has that have not ended, waiting ones among them."""
+        statement = sa.select(sa.func.count()).where(
+            jobs.c.status == JobStatus.RUNNING, jobs.c.job_type == job_type, jobs.c.project_id == project_id
+        )
+        return self._connection.scalar(statement) or 0
+
+    def admit(self, waiting: Waiting, at: int) -> bool:
+        """Let a job begin that waits for room; say whether it waited."""
+        admitted = self._connection.execute(
+            jobs.update().where(jobs.c.id == key_of(waiting.job_id), jobs.c.admitted.is_(False)).values(admitted=True)
+        )
+        if admitted.rowcount:
+            self._events.add("job.admitted", at, waiting.project_id, job_id=waiting.job_id)
+        return bool(admitted.rowcount)
 
     def claim(self, job_id: JobId, claim: str) -> str:
         """Make the job its caller's, who may write to it until another claim comes; return the claim."""

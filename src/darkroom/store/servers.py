@@ -1,5 +1,6 @@
 """Image servers in the database."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ import sqlalchemy as sa
 
 from darkroom.domain.ids import ImageId, ProjectId, ServerId
 from darkroom.domain.jobs import Job
-from darkroom.domain.servers import ImageServer, ServerAccess, ServerStatus
+from darkroom.domain.servers import WITH_MACHINES, ImageServer, ServerAccess, ServerStatus
 from darkroom.errors import ServerNotFound
 from darkroom.store.events import EventWrites
 from darkroom.store.rows import Reader, Row, from_json, key_of, to_json
@@ -129,6 +130,20 @@ class ServerWrites:
         if changed.rowcount:
             self._events.add("server.changed", at, server.project_id, resource_id=server.id, data=changes)
         return bool(changed.rowcount)
+
+    def count(self, project_id: ProjectId) -> int:
+        """Return how many image servers a project has."""
+        statement = sa.select(sa.func.count()).where(image_servers.c.project_id == project_id)
+        return self._connection.scalar(statement) or 0
+
+    def with_machines(self) -> Counter[ProjectId]:
+        """Return how many image servers have a machine, by project; those that are being made are not counted."""
+        rows = self._connection.execute(
+            sa.select(image_servers.c.project_id, sa.func.count())
+            .where(image_servers.c.status.in_(WITH_MACHINES))
+            .group_by(image_servers.c.project_id)
+        )
+        return Counter(dict(rows.tuples().all()))
 
     def set_access(self, server: ImageServer, access: ServerAccess, at: int, *, job: Job) -> None:
         """Keep how the server's account signs in, sealed."""

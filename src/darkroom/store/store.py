@@ -12,6 +12,7 @@ from darkroom.store.attachments import Attachments
 from darkroom.store.database import Database
 from darkroom.store.events import Events
 from darkroom.store.grants import Grants
+from darkroom.store.idempotency import Idempotency
 from darkroom.store.images import Images
 from darkroom.store.jobs import Jobs
 from darkroom.store.migrate import migrate
@@ -34,6 +35,7 @@ class Store:
         self.attachments = Attachments(self.database)
         self.events = Events(self.database)
         self.grants = Grants(self.database)
+        self.idempotency = Idempotency(self.database)
         self.images = Images(self.database)
         self.jobs = Jobs(self.database)
         self.servers = Servers(self.database, sealer)

@@ -115,8 +115,21 @@ jobs = sa.Table(
     _text("order"),
     _text("claim", ""),
     sa.Column("cancelled", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("admitted", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Index(None, "project_id", "job_type", "status", "id"),
     sa.Index(None, "project_id", "id"),
+)
+
+#: Names that callers gave their requests, so that each is carried out once.
+idempotency_keys = sa.Table(
+    "idempotency_keys",
+    metadata,
+    _text("project_id", primary_key=True),
+    _text("key", primary_key=True),
+    _text("fingerprint"),
+    sa.Column("job_id", Snowflake, nullable=False),
+    sa.Column("created_at", Millis, nullable=False),
+    sa.Index(None, "created_at"),
 )
 
 sub_jobs = sa.Table(

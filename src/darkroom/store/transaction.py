@@ -7,6 +7,7 @@ from darkroom.store.apps import AppWrites
 from darkroom.store.attachments import AttachmentWrites
 from darkroom.store.events import EventWrites
 from darkroom.store.grants import GrantWrites
+from darkroom.store.idempotency import IdempotencyWrites
 from darkroom.store.images import ImageWrites
 from darkroom.store.job_writes import JobWrites
 from darkroom.store.sealing import Sealer
@@ -23,6 +24,12 @@ class Transaction:
         self.accounts = AccountWrites(connection, sealer, self.grants)
         self.apps = AppWrites(connection, self.events)
         self.attachments = AttachmentWrites(connection, self.events)
+        self.idempotency = IdempotencyWrites(connection)
         self.images = ImageWrites(connection, self.events)
         self.jobs = JobWrites(connection, self.events)
         self.servers = ServerWrites(connection, self.events, sealer)
+
+    def lock(self, name: str) -> None:
+        """Let nobody else hold this lock until the transaction ends. SQLite has one writer at a time anyway."""
+        if self.connection.dialect.name == "postgresql":
+            self.connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})

@@ -160,6 +160,11 @@ class RecreateServerImage(msgspec.Struct, kw_only=True):
     enterprise_project_id: Annotated[str, Meta(max_length=64)] | None = None
     execute_sysprep: bool | None = False
 
+    def order(self) -> domain.ImageOrder:
+        return domain.ImageOrder(
+            name=self.name, description=self.description or "", sysprep=bool(self.execute_sysprep)
+        )
+
 
 class UpdateImageServer(msgspec.Struct, kw_only=True):
     """What is absent or null stays as it is."""

@@ -15,10 +15,12 @@ import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, StepOptions
 
 from darkroom.domain.ids import JobId, new_hex
-from darkroom.domain.jobs import Job
+from darkroom.domain.jobs import Job, JobType
+from darkroom.domain.limits import Rooms, Waiting
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
 from darkroom.workflows import create_image, create_server, delete_server
+from darkroom.workflows.admission import admit
 from darkroom.workflows.plan import Plan, Step, Tools
 from darkroom.workflows.runner import Runner, StepResult
 from darkroom.workflows.takeover import Takeover
@@ -37,8 +39,10 @@ _PATIENCE: Final = StepOptions(retries_allowed=True, max_attempts=20, interval_s
 class Engine:
     """Accepts jobs in the caller's own transaction and, where it `works`, runs them."""
 
-    def __init__(self, store: Store, tools: Tools, *, works: bool, workers: int, poll_interval: float) -> None:
-        self._store, self._tools, self._works = store, tools, works
+    def __init__(
+        self, store: Store, tools: Tools, rooms: Rooms, *, works: bool, workers: int, poll_interval: float
+    ) -> None:
+        self._store, self._tools, self._rooms, self._works = store, tools, rooms, works
         self._workers, self._poll_interval = workers, poll_interval
         self._client: DBOSClient | None = None
         self._takeover: Takeover | None = None
@@ -96,20 +100,35 @@ class Engine:
             self._takeover.start_watching()
 
     def accept(self, tx: Transaction, job: Job) -> None:
-        """Record a job and queue it, in the caller's transaction."""
-        tx.jobs.add(job)
-        if job.is_final:
-            return
+        """Record a job and, as soon as there is room for it, queue it; all in the caller's transaction."""
+        waits = not job.is_final and self._rooms.of(job.job_type).is_limited
+        tx.jobs.add(job, admitted=not waits)
+        if waits:
+            self.admit(tx)
+        elif not job.is_final:
+            self._queue(tx, job.job_type, job.id)
+
+    def admit(self, tx: Transaction) -> None:
+        """Queue the waiting jobs for which there is room now."""
+        for job_type, waiting in admit(tx, self._rooms, self._tools.clock()):
+            self._queue(tx, job_type, waiting.job_id)
+
+    def release(self, tx: Transaction, job: Job) -> None:
+        """Queue a job without waiting for room: it has been cancelled, and what it will do needs none."""
+        if tx.jobs.admit(Waiting(job_id=job.id, project_id=job.project_id), self._tools.clock()):
+            self._queue(tx, job.job_type, job.id)
+
+    def _queue(self, tx: Transaction, job_type: JobType, job_id: JobId) -> None:
         assert self._client is not None, "the engine accepts jobs only after start()"
         self._client.enqueue_in_transaction(
             tx.connection,
             {
                 "queue_name": QUEUE,
-                "workflow_name": job.job_type,
-                "workflow_id": job.id,
+                "workflow_name": job_type,
+                "workflow_id": job_id,
                 "app_version": WORKFLOW_VERSION,
             },
-            job.id,
+            job_id,
         )
 
     def _workflow(self, plan: Plan) -> Callable[[JobId], Awaitable[None]]:
@@ -121,7 +140,7 @@ class Engine:
             claim = await self._store.write(lambda tx: tx.jobs.claim(job.id, new_hex()))
             for sub_job in job.sub_jobs:
                 await _run(plan, Runner(self._tools, plan, job, sub_job, claim))
-            await _step("end job", Runner(self._tools, plan, job, None, claim).end_job)
+            await _step("end job", Runner(self._tools, plan, job, None, claim).end_job, self.admit)
 
         return run
 

@@ -91,8 +91,14 @@ class Runner:
         await self._end(SubJobStatus.FAILED if undone else SubJobStatus.ABNORMAL, ending)
         return WELL
 
-    async def end_job(self) -> StepResult:
-        await self._write(lambda tx: tx.jobs.end(self._job, self._tools.clock()))
+    async def end_job(self, admit: Callable[[Transaction], None]) -> StepResult:
+        """End the job, and let those begin that waited for the room it leaves."""
+
+        def end(tx: Transaction) -> None:
+            tx.jobs.end(self._job, self._tools.clock())
+            admit(tx)
+
+        await self._write(end)
         return WELL
 
     @property

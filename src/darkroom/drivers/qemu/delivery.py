@@ -35,7 +35,14 @@ umask 077
 port=$(grep -lsx {FILES_PORT} /sys/class/virtio-ports/*/name | head -n 1)
 [ -z "$port" ] || {{ port=${{port%/name}}; echo "/dev/${{port##*/}}"; }}
 """
-_TAKE: Final = 'exec head -c "$3" <"$2" >"$1"'
+# Some programs say no more than "I/O error" of a disk that is full.
+_TAKE: Final = """
+head -c "$3" <"$2" >"$1" && exit 0
+status=$?
+free=$(df -Pk "$1" | awk 'END { print $4 }')
+[ "${free:-1024}" -ge 64 ] || echo "no space is left on the disk"
+exit $status
+"""
 _SETTLE: Final = """
 set -eu
 [ ! -d "$2" ] || { echo "there is a folder of that name"; exit 1; }

@@ -1,0 +1,144 @@
+"""Points: every effect by which the service changes the world, found by wrapping it from outside, each a place to die.
+
+An effect is a call of the driver, a step of a file on its way to its name, a transaction of ours or of DBOS that writes.
+Each is met before, after and, where it can be done by halves, in the middle. Must be laid in a process of its own.
+"""
+
+import functools
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.engine.default import DefaultDialect
+
+from darkroom.drivers.simulated import SimulatedCompute, SimulatedImageStore
+from darkroom.store.database import Database
+
+_WRITES = re.compile(r'\s*(?:WITH .*?\)\s*)?(INSERT INTO|UPDATE|DELETE FROM)\s+"?(?:dbos"?\."?)?(\w+)', re.DOTALL | re.I)
+_VERBS = {"INSERT INTO": "+", "UPDATE": "~", "DELETE FROM": "-"}
+_CALLS = ("check", "create", "await_guest", "admit", "try_login", "put_file", "run", "find", "delete", "release",
+          "snapshot", "generalise", "flatten", "discard")  # fmt: skip
+
+
+class Point(NamedTuple):
+    """The `number`-th time that a process meets an effect of that name."""
+
+    effect: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"{self.effect} #{self.number}"
+
+
+class Points:
+    """Tells `on` of each point that the process comes to."""
+
+    def __init__(self, data: Path, on: Callable[[Point], None]) -> None:
+        self._data, self._on = data, on
+        self._met: Counter[str] = Counter()
+        self._lock = threading.Lock()
+
+    def meet(self, effect: str) -> None:
+        with self._lock:
+            self._met[effect] += 1
+            point = Point(effect, self._met[effect])
+        self._on(point)
+
+    def lay(self) -> None:
+        """Wrap all effects."""
+        for call in _CALLS:
+            self._lay_call(SimulatedCompute, call, "compute")
+        for call in ("facts", "remove"):
+            self._lay_call(SimulatedImageStore, call, "images")
+        self._lay_transactions()
+        self._lay_files()
+
+    def _lay_call(self, owner: type, name: str, room: str) -> None:
+        original = getattr(owner, name)
+
+        @functools.wraps(original)
+        async def met(*arguments: Any, **more: Any) -> Any:
+            self.meet(f"{room}.{name}: before")
+            result = await original(*arguments, **more)
+            self.meet(f"{room}.{name}: after")
+            return result
+
+        setattr(owner, name, met)
+
+    def _lay_transactions(self) -> None:
+        original = Database.write_now
+
+        def write_now(database: Database, work: Callable[[Any], Any]) -> Any:
+            self.meet("store: before a transaction")
+            return original(database, work)
+
+        def executed(connection: sa.Connection, cursor: Any, statement: str, *_: Any) -> None:
+            found = _WRITES.match(statement)
+            if found and cursor.rowcount != 0:
+                written = connection.info.setdefault("written", {})
+                written[f"{_VERBS[found[1].upper()]}{found[2]}"] = True
+
+        def rolled_back(connection: sa.Connection) -> None:
+            connection.info.pop("written", None)
+
+        Database.write_now = write_now  # type: ignore[method-assign]
+        sa.event.listen(sa.Engine, "after_cursor_execute", executed)
+        sa.event.listen(sa.Engine, "rollback", rolled_back)
+        self._lay_commits()
+
+    def _lay_commits(self) -> None:
+        original = DefaultDialect.do_commit
+
+        def do_commit(dialect: DefaultDialect, connection: Any) -> None:
+            written = " ".join(connection.info.pop("written", ()))
+            if written:
+                self.meet(f"commit {written}: before")
+            original(dialect, connection)
+            if written:
+                self.meet(f"commit {written}: after")
+
+        DefaultDialect.do_commit = do_commit  # type: ignore[method-assign]
+
+    def _lay_files(self) -> None:
+        replace, unlink = Path.replace, Path.unlink
+
+        def replacing(path: Path, target: Any) -> Path:
+            return self._around("rename", Path(target), lambda: replace(path, target))
+
+        def unlinking(path: Path, missing_ok: bool = False) -> None:
+            if missing_ok and not path.exists():
+                return None
+            return self._around("remove", path, lambda: unlink(path, missing_ok))
+
+        def writing(path: Path, content: Any) -> int:
+            name = self._name(path)
+            with path.open("wb") as file:
+                if name:
+                    self.meet(f"write {name}: empty")
+                file.write(content[: len(content) // 2])
+                file.flush()
+                if name:
+                    self.meet(f"write {name}: half")
+                file.write(content[len(content) // 2 :])
+            return len(content)
+
+        Path.replace, Path.unlink, Path.write_bytes = replacing, unlinking, writing  # type: ignore
+
+    def _around(self, verb: str, path: Path, effect: Callable[[], Any]) -> Any:
+        name = self._name(path)
+        if name:
+            self.meet(f"{verb} {name}: before")
+        result = effect()
+        if name:
+            self.meet(f"{verb} {name}: after")
+        return result
+
+    def _name(self, path: Path) -> str:
+        """Return what kind of file of the service this is; empty for other files, and for the faults under test."""
+        if not path.is_relative_to(self._data) or "faults" in path.name:
+            return ""
+        return f"{path.parent.name}/*{path.suffix}"
