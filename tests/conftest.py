@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from darkroom.guests import Kit, build_kit
+from postgres import postgres_server, postgres_url  # noqa: F401  (fixtures)
 
 
 @pytest.fixture(scope="session")

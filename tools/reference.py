@@ -73,9 +73,10 @@ def failures() -> str:
         f"```text\n{drawing}\n```",
         "## Answers of the API",
         "Under `/v1/` the body is `{error_code, error_msg}`, and `request_id` with them where the code begins with "
-        "`APIGW.`. Under `/v3/` it is `{error: {code, message, title}}` with the HTTP status as the code, under `/v2/` "
-        "`{error: {code, message}}` with a code `IMG.0` and the HTTP status. Every answer has the header "
-        "`X-Request-Id`. The message here is the default; most errors say more, such as the name of the field.",
+        "`APIGW.`. Under `/v3/` it is `{error: {code, message, title}}` with the HTTP status as the code, under "
+        "`/v3.0/` `{error_code, error_msg}` with a code `IAM.00…`, under `/v2/` `{error: {code, message}}` with a code "
+        "`IMG.0` and the HTTP status. Every answer has the header `X-Request-Id`. The message here is the "
+        "default; most errors say more, such as the name of the field.",
         _table(("Class", "HTTP", "Code", "Default message"), answers),
         "## Faults of jobs",
         "These end a sub-job as `FAILED`. Code and message are then in its `job_execute_info`; the message begins with "

@@ -22,10 +22,12 @@ from darkroom.http import attach as attach_routes
 from darkroom.http import images as image_routes
 from darkroom.http import jobs as job_routes
 from darkroom.http import servers as server_routes
+from darkroom.http import upkeep as upkeep_routes
 from darkroom.http.auth import Authenticator
 from darkroom.http.operations import Operations
 from darkroom.services.apps import Apps
 from darkroom.services.attach import Attaching
+from darkroom.services.cleaning import Cleaning
 from darkroom.services.first_start import Credentials
 from darkroom.services.iam import Iam
 from darkroom.services.images import Images
@@ -33,6 +35,7 @@ from darkroom.services.jobs import Jobs
 from darkroom.services.new_jobs import NewJobs
 from darkroom.services.retries import Retries
 from darkroom.services.servers import Servers
+from darkroom.services.upkeep import Upkeep
 from darkroom.settings import Settings
 from darkroom.startup import CannotStart, alone, announce, listening, secret_key, write_private
 from darkroom.store.app_files import AppFiles
@@ -40,9 +43,16 @@ from darkroom.store.sealing import Sealer
 from darkroom.store.store import Store
 from darkroom.telemetry import logging
 from darkroom.workflows.engine import Engine
+from darkroom.workflows.housekeeping import Chore, Housekeeping
 from darkroom.workflows.plan import Limits, Tools
+from darkroom.workflows.reconcile import Machines
+from darkroom.workflows.reconcile_images import ImageFiles
+from darkroom.workflows.retention import Retention
 
 log = structlog.get_logger("darkroom")
+
+#: Seconds between two looks for jobs that need not be kept any longer.
+RETENTION_INTERVAL = 3600.0
 
 
 class Service:
@@ -84,6 +94,9 @@ class Service:
         self.attaching = Attaching(self.store, self.compute, files, now_ms, timeout=settings.attach_timeout)
         new_jobs = NewJobs(self.store, self.engine.accept, snowflakes, now_ms)
         self.jobs = Jobs(self.store, self.engine.release, now_ms)
+        self.cleaning = Cleaning(self.store, self.engine.clean, now_ms)
+        self.upkeep = Upkeep(self.store, self.compute, self.image_store)
+        self.housekeeping = Housekeeping(self.store, _chores(settings, tools, self.engine), now_ms)
         self.retries = Retries(self.store, new_jobs, now_ms)
         self.servers = Servers(self.store, new_jobs, FLAVOURS, quota, snowflakes, now_ms)
 
@@ -94,14 +107,16 @@ class Service:
             stack.callback(self.store.close)
             self.store.migrate()
             credentials = await self.iam.bootstrap()
-            await self.images.recover()
             await self.apps.recover()
             if not self.settings.is_shared:
+                await self.images.recover()
                 await self.attaching.recover()
             await self.compute.start()
             stack.push_async_callback(self.compute.stop)
             stack.push_async_callback(asyncio.to_thread, self.engine.stop)
             await asyncio.to_thread(self.engine.start)
+            if self.settings.role != "api":
+                await stack.enter_async_context(self.housekeeping.running())
             yield credentials
 
     def application(self) -> Starlette:
@@ -113,6 +128,7 @@ class Service:
             *attach_routes.routes(operations, self.attaching),
             *app_routes.routes(operations, self.apps),
             *image_routes.routes(operations, self.images),
+            *upkeep_routes.routes(operations, self.upkeep, self.cleaning, self.servers),
             *iam.routes(operations, self.iam, self.settings.region),
             *health.routes(self.store, self.settings.driver),
         ]
@@ -169,6 +185,16 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
             await uvicorn.Server(config).serve(sockets=[listener])
         finally:
             settings.service_file.unlink(missing_ok=True)
+
+
+def _chores(settings: Settings, tools: Tools, engine: Engine) -> list[Chore]:
+    every, days = settings.reconcile_interval, settings.job_retention_days
+    retention = Retention(tools.store, engine.forget, now_ms, days=days)
+    return [
+        Chore("machines", every, Machines(tools).reconcile),
+        Chore("images", every, ImageFiles(tools).reconcile),
+        Chore("retention", RETENTION_INTERVAL if days else 0, retention.purge),
+    ]
 
 
 def _driver(settings: Settings) -> tuple[Compute, ImageStore]:

@@ -67,6 +67,10 @@ class JobNotRetryable(Refused):
     """Only a job that failed can be tried again."""
 
 
+class JobNotCleanable(Refused):
+    """The job has left nothing behind that could be cleaned up."""
+
+
 class Unauthenticated(Refused):
     """Incorrect IAM authentication information: x-auth-token not found"""
 

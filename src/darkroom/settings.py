@@ -53,16 +53,20 @@ class Settings(BaseSettings):
     app_size_limit: int = Field(1 << 30, gt=0, description="Bytes that the file of an application may have.")
     simulated_durations: str = Field("", description="Seconds of the simulated driver's steps: `boot=0,flatten=1.5`.")
     workers: int = Field(4, ge=1, le=256, description="Jobs that this process runs at the same time.")
-    poll_interval: float = Field(0.05, gt=0, le=60, description="Seconds between two looks for new jobs.")
+    poll_interval: float = Field(0.1, gt=0, le=60, description="Seconds between two looks for new jobs.")
     max_machines: int = Field(0, ge=0, description="Machines that may run at one time; more wait. 0: no limit.")
     max_machines_per_project: int = Field(0, ge=0, description="The same for each project.")
-    max_builds: int = Field(
-        0, ge=0, description="Images that may be built at one time; more wait. 0: no limit."
-    )
+    max_builds: int = Field(0, ge=0, description="Images that may be built at one time; more wait. 0: no limit.")
     max_builds_per_project: int = Field(0, ge=0, description="The same for each project.")
     quota_servers: int = Field(0, ge=0, description="Image servers that a project may have. 0: no limit.")
     quota_images: int = Field(0, ge=0, description="Images that a project may have. 0: no limit.")
     quota_image_bytes: int = Field(0, ge=0, description="Bytes of images that a project may have. 0: no limit.")
+    reconcile_interval: float = Field(
+        60, ge=0, description="Seconds between two comparisons of machines and images with the records; 0: never."
+    )
+    job_retention_days: int = Field(
+        90, ge=0, description="Days for which jobs that have ended are kept, with their history; 0: for ever."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON.")
 

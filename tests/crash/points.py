@@ -18,7 +18,7 @@ from sqlalchemy.engine.default import DefaultDialect
 from darkroom.drivers.simulated import SimulatedCompute, SimulatedImageStore
 from darkroom.store.database import Database
 
-_WRITES = re.compile(r'\s*(?:WITH .*?\)\s*)?(INSERT INTO|UPDATE|DELETE FROM)\s+"?(?:dbos"?\."?)?(\w+)', re.DOTALL | re.I)
+_WRITES = re.compile(r'(?<!FOR )(?<!DO )\b(INSERT INTO|UPDATE|DELETE FROM)\s+(?:"?\w+"?\.)?"?(\w+)')
 _VERBS = {"INSERT INTO": "+", "UPDATE": "~", "DELETE FROM": "-"}
 _CALLS = ("check", "create", "await_guest", "admit", "try_login", "put_file", "run", "find", "delete", "release",
           "snapshot", "generalise", "flatten", "discard")  # fmt: skip
@@ -76,16 +76,24 @@ class Points:
             self.meet("store: before a transaction")
             return original(database, work)
 
+        def executing(connection: sa.Connection, cursor: Any, statement: str, *_: Any) -> None:
+            if _commits_itself(connection) and _written(statement):
+                self.meet(f"write {' '.join(_written(statement))}: before")
+
         def executed(connection: sa.Connection, cursor: Any, statement: str, *_: Any) -> None:
-            found = _WRITES.match(statement)
-            if found and cursor.rowcount != 0:
-                written = connection.info.setdefault("written", {})
-                written[f"{_VERBS[found[1].upper()]}{found[2]}"] = True
+            written = _written(statement)
+            if not written or (cursor.rowcount == 0 and "RETURNING" not in statement):
+                return
+            if _commits_itself(connection):
+                self.meet(f"write {' '.join(written)}: after")
+            else:
+                connection.info.setdefault("written", {}).update(written)
 
         def rolled_back(connection: sa.Connection) -> None:
             connection.info.pop("written", None)
 
         Database.write_now = write_now  # type: ignore[method-assign]
+        sa.event.listen(sa.Engine, "before_cursor_execute", executing)
         sa.event.listen(sa.Engine, "after_cursor_execute", executed)
         sa.event.listen(sa.Engine, "rollback", rolled_back)
         self._lay_commits()
@@ -142,3 +150,12 @@ class Points:
         if not path.is_relative_to(self._data) or "faults" in path.name:
             return ""
         return f"{path.parent.name}/*{path.suffix}"
+
+
+def _written(statement: str) -> dict[str, None]:
+    """Return which tables a statement writes, in order."""
+    return {f"{_VERBS[verb]}{table}": None for verb, table in _WRITES.findall(statement)}
+
+
+def _commits_itself(connection: sa.Connection) -> bool:
+    return bool(connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT")

@@ -69,6 +69,7 @@ def machine(kit: Kit, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mach
 
 def test_a_script_and_a_package_are_attached(machine: Machine, tmp_path: Path) -> None:
     files, compute = AppFiles(tmp_path / "apps", limit=GIB), machine.compute
+    files.sweep()
     contents = {
         "1": b'#!/bin/sh\nset -e\npwd\nsha256sum ../2/tool.deb\necho "$@" >/opt/tool\ncat /opt/missing\n',
         "2": os.urandom(3 * MIB),

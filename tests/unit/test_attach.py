@@ -90,7 +90,9 @@ class Guest:
 
 @pytest.fixture
 def files(tmp_path: Path) -> AppFiles:
-    return AppFiles(tmp_path / "apps", limit=100)
+    files = AppFiles(tmp_path / "apps", limit=100)
+    files.sweep()
+    return files
 
 
 def a_record(files: AppFiles, number: int, kind: AppKind = AppKind.SCRIPT, *arguments: str) -> AppRecord:

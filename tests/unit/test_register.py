@@ -26,6 +26,7 @@ class World:
     def __init__(self, store: Store) -> None:
         self.store, self.ticks, self.now, self.looks = store, 0.0, 1000, 0
         self.mine, self.theirs = (Register(store, lambda: self.now, lambda: self.ticks) for _ in range(2))
+        self.loop = asyncio.Runner()
         revision = store.grants.revision
 
         async def counted() -> int:
@@ -38,7 +39,7 @@ class World:
         async def run() -> Any:
             return await work
 
-        return asyncio.run(run())
+        return self.loop.run(run())
 
     def change(self, work: Callable[[Transaction], Any]) -> Any:
         """Change identity by the other process."""
@@ -49,9 +50,11 @@ class World:
         return found
 
 
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    store = Store(f"sqlite:///{tmp_path / 'darkroom.db'}", Sealer(Sealer.new_key()))
+@pytest.fixture(params=["sqlite", "postgresql"])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    sqlite = f"sqlite:///{tmp_path / 'darkroom.db'}"
+    url = sqlite if request.param == "sqlite" else request.getfixturevalue("postgres_url")
+    store = Store(url, Sealer(Sealer.new_key()))
     store.migrate()
 
     def add(tx: Transaction) -> None:
@@ -59,9 +62,11 @@ def world(tmp_path: Path) -> Iterator[World]:
         tx.accounts.add_project(Project(id="here", account_id="main", name="here", description="d"))
         tx.accounts.add_user(ADMIN)
 
-    asyncio.run(store.write(add))
-    yield World(store)
-    store.close()
+    world = World(store)
+    world.run(store.write(add))
+    with world.loop:
+        yield world
+        store.close()
 
 
 def test_it_says_what_is_in_the_database_but_no_secrets(world: World) -> None:

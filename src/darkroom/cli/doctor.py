@@ -10,18 +10,18 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 import typer
 from rich.text import Text
 
-from darkroom.cli import output
+from darkroom.cli import output, upkeep
 from darkroom.cli.client import Api
 from darkroom.cli.failures import ExitCode, Failure
 from darkroom.cli.output import Json
 from darkroom.cli.session import Session
+from darkroom.cli.upkeep import Finding, Mark
 from darkroom.errors import DarkroomError
 from darkroom.settings import Settings
 
@@ -29,21 +29,6 @@ GIB = 2**30
 #: Bytes below which a check warns, and below which it fails.
 DISK_WARN, DISK_LEAST = 10 * GIB, GIB
 MEMORY_WARN = GIB
-
-
-class Mark(StrEnum):
-    GOOD = "✓"
-    MIND = "!"  #: it works, but not as well or not all of it
-    BAD = "✗"  #: the service cannot do its work
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """What one check found; `advice` says what to do about it."""
-
-    mark: Mark
-    subject: str
-    finding: str
-    advice: str = ""
 
 
 def doctor(ctx: typer.Context, json: Json = False) -> None:
@@ -90,7 +75,10 @@ def _examine(session: Session) -> Iterator[Finding]:
     else:
         yield Finding(Mark.GOOD, "driver", f"{settings.driver}: needs neither QEMU nor KVM nor a kit")
     yield _ssh()
-    yield _service(session, settings)
+    service = _service(session, settings)
+    yield service
+    if service.mark is Mark.GOOD:
+        yield from upkeep.findings(session.api())
     yield from _left_over(settings)
 
 

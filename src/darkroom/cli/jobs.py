@@ -5,14 +5,15 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from darkroom.cli import output, progress
+from darkroom.cli import output, progress, remains
 from darkroom.cli.client import Api
-from darkroom.cli.failures import ExitCode
+from darkroom.cli.failures import ExitCode, Refusal
 from darkroom.cli.output import Json
 from darkroom.domain.jobs import JobStatus, JobType
 
 app = typer.Typer(no_args_is_help=True, help="Follow jobs: list them, show one with its steps, wait for its end.")
 
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.", show_default=False)]
 
 
@@ -85,6 +86,42 @@ def wait(
     finish(ctx.obj.api(), job_id, timeout=timeout, json=json)
 
 
+@app.command()
+def cancel(ctx: typer.Context, job_id: JobId, wait: Wait = False) -> None:
+    """Cancel a job: what it has done is undone. Repeating this changes nothing."""
+    api: Api = ctx.obj.api()
+    api.call("POST", f"/v1/{{project}}/image-server-jobs/{job_id}/actions/cancel")
+    job = progress.follow(api, job_id) if wait else api.get(f"/v1/{{project}}/image-server-jobs/{job_id}")
+    output.say(Text.assemble(f"Job {job_id}, which is to be cancelled: ", output.status(job["status"])))
+
+
+@app.command()
+def retry(ctx: typer.Context, job_id: JobId, wait: Wait = False, json: Json = False) -> None:
+    """Try a failed job again, as a new job."""
+    answer = ctx.obj.api().call("POST", f"/v1/{{project}}/image-server-jobs/{job_id}/actions/retry")
+    accepted(ctx.obj.api(), answer["job_id"], wait=wait, json=json)
+
+
+@app.command()
+def clean(
+    ctx: typer.Context,
+    job_id: Annotated[
+        str, typer.Argument(metavar="[ID]", help="Id of the job; default: all that left something.", show_default=False)
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Undo once more what failed jobs could not undo. Exits with 1 if something is still left behind then."""
+    left = remains.clean(ctx.obj.api(), job_id)
+    if json:
+        output.dump(left)
+    for each in [] if json else left:
+        output.say(Text(remains.told(each), "bold red"))
+    if left:
+        raise typer.Exit(ExitCode.FAILED)
+    if not json:
+        output.say("Nothing is left behind.")
+
+
 def finish(api: Api, job_id: str, *, timeout: float | None = None, json: bool = False) -> dict[str, Any]:
     """Follow a job to its end, print how it ended, and return it. Exits with 1 if it failed."""
     job = progress.follow(api, job_id, timeout=timeout)
@@ -131,6 +168,16 @@ def _reasons(job: dict[str, Any]) -> list[Text]:
             head = (f"Failure{subject} ({info['error_code']}):\n", "bold red")
             reasons.append(Text.assemble(head, info["error_message"]))
     return reasons
+
+
+def reason(api: Api, job_id: str) -> str:
+    """Return why a job failed, in one text; empty if that is no longer known."""
+    try:
+        job = api.get(f"/v1/{{project}}/image-server-jobs/{job_id}")
+    except Refusal:
+        return ""  # it has been purged
+    told = [sub["job_execute_info"]["error_message"] for sub in job["sub_jobs"]]
+    return "\n".join([*filter(None, told), f"(darkroom jobs show {job_id})"])
 
 
 def _show_sub_jobs(job: dict[str, Any]) -> None:

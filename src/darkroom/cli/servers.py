@@ -5,7 +5,9 @@ from typing import Annotated, Any
 import typer
 
 from darkroom.cli import find, jobs, output, ssh
+from darkroom.cli.client import Api
 from darkroom.cli.failures import Failure, UsageFailure
+from darkroom.cli.jobs import Wait
 from darkroom.cli.output import Json
 
 app = typer.Typer(
@@ -21,7 +23,6 @@ Name = Annotated[str, typer.Argument(metavar="ID_OR_NAME", help="Id or name of t
 Names = Annotated[
     list[str], typer.Argument(metavar="ID_OR_NAME...", help="Ids or names of image servers.", show_default=False)
 ]
-Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")]
 Description = Annotated[str, typer.Option(help="What it is for.", show_default=False)]
 
 
@@ -108,8 +109,9 @@ def list_servers(
 
 @app.command()
 def show(ctx: typer.Context, server: Name, json: Json = False) -> None:
-    """Show one image server."""
-    found = find.server(ctx.obj.api(), server)
+    """Show one image server; of one in ERROR, why."""
+    api = ctx.obj.api()
+    found = find.server(api, server)
     if json:
         output.dump(found)
         return
@@ -118,6 +120,7 @@ def show(ctx: typer.Context, server: Name, json: Json = False) -> None:
             "Name": found["name"],
             "Id": found["id"],
             "Status": output.status(found["status"]),
+            "Why": _why(api, found),
             "Description": found["description"],
             "Account": _account(found),
             "Base image": f"{found['image_ref']['id']} ({found['image_ref']['image_type']})",
@@ -127,6 +130,43 @@ def show(ctx: typer.Context, server: Name, json: Json = False) -> None:
             "Updated": output.time(found.get("update_time")),
         }
     )
+
+
+@app.command()
+def events(
+    ctx: typer.Context,
+    server: Name,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 20,
+    json: Json = False,
+) -> None:
+    """Show what has happened to an image server, the newest first."""
+    api = ctx.obj.api()
+    found = api.items(f"{PATH}/{find.server(api, server)['id']}/events", limit=limit)
+    if json:
+        output.dump(found)
+        return
+    output.table(
+        ("TIME", "EVENT", "JOB", "PARTICULARS"),
+        [
+            (output.time(event["time"]), event["kind"], event.get("job_id", ""), _particulars(event["data"]))
+            for event in found
+        ],
+        fold="PARTICULARS",
+    )
+
+
+def _particulars(data: dict[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in data.items() if value not in ("", []))
+
+
+def _why(api: Api, server: dict[str, Any]) -> str:
+    """Return why a server is in ERROR: what its last move there says, or the job that made it; else nothing."""
+    if server["status"] != "ERROR":
+        return ""
+    for event in api.items(f"{PATH}/{server['id']}/events", limit=100):
+        if event["kind"] == "server.moved" and event["data"].get("status") == "ERROR":
+            return str(event["data"].get("reason") or jobs.reason(api, event.get("job_id", "")))
+    return ""
 
 
 @app.command()

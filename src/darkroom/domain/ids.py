@@ -51,6 +51,11 @@ def minted_at(snowflake: str) -> int:
     return (int(snowflake) >> _SHIFT) + EPOCH_MS
 
 
+def first_minted_at(at: int) -> int:
+    """Return the least snowflake, as a number, that can be minted from a time on (milliseconds, as above)."""
+    return max(0, at - EPOCH_MS) << _SHIFT
+
+
 def new_uuid() -> str:
     """Return a random UUID in its usual text form."""
     return str(uuid.uuid4())

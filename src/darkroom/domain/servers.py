@@ -22,6 +22,10 @@ class ServerStatus(StrEnum):
 WITH_MACHINES: Final = (ServerStatus.ACTIVE, ServerStatus.BUILDING, ServerStatus.BUILT, ServerStatus.DELETING)
 
 
+#: Has a machine that runs, and no job is about it.
+IDLE: Final = frozenset({ServerStatus.ACTIVE, ServerStatus.BUILT})
+
+
 class Action(StrEnum):
     """What a caller may ask of an image server, as its refusals name it."""
 

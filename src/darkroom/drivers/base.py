@@ -5,7 +5,7 @@ repeated with the same names and then finishes, or confirms, what the first one 
 instruction in between. Deleting what does not exist succeeds.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -33,16 +33,23 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 class MachineState(StrEnum):
     RUNNING = "running"
-    STOPPED = "stopped"
+    STOPPED = "stopped"  #: its disk is there, and it can be started again from it
+    DAMAGED = "damaged"  #: remains that can only be deleted: a disk without a record, a process without a folder
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
-    """A machine as the driver sees it now. `instance_id` is the driver's own id of it, a UUID."""
+    """A machine as the driver sees it now. `instance_id` is the driver's own id of it, a UUID.
+
+    `ssh_port` is the port of its door while it runs, 0 where that never changes; `why` says of a stopped one why it
+    stopped, as far as that is known.
+    """
 
     key: ServerId
     instance_id: str
     state: MachineState
     accelerator: str = ""
+    ssh_port: int = 0
+    why: str = ""
 
 
 class GuestAccount(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,6 +105,12 @@ class Compute(Protocol):
     async def create(self, key: ServerId, spec: MachineSpec) -> Machine:
         """Make the machine's disk and start it. Raises what `check` raises, and MachineFailed; then leaves nothing."""
 
+    async def restart(self, key: ServerId) -> Machine:
+        """Start a machine that has stopped from its disk; one that runs is left alone.
+
+        Makes nothing anew, and takes nothing away where it fails. Raises MachineFailed, also if there is no machine.
+        """
+
     async def await_guest(self, key: ServerId, *, timeout: float) -> None:
         """Return once the guest answers, at most `timeout` seconds later.
 
@@ -127,10 +140,10 @@ class Compute(Protocol):
         """
 
     async def find(self, key: ServerId) -> Machine | None:
-        """Return the machine as it is now, or None."""
+        """Return the machine as it is now, or None; what is only left of one is no machine."""
 
     async def machines(self) -> list[Machine]:
-        """Return every machine this driver keeps, running or not."""
+        """Return every machine this driver keeps, running or not, and what is left of any; no released ones."""
 
     async def serial_tail(self, key: ServerId, lines: int) -> list[str]:
         """Return the last lines the machine wrote to its serial console; none if there is no machine."""
@@ -180,3 +193,12 @@ class ImageStore(Protocol):
 
     async def remove(self, image_id: ImageId) -> None:
         """Remove the image's file, whole or half. Machines that run from it are not disturbed."""
+
+    async def stored(self) -> list[ImageId]:
+        """Return the images whose files are there, whole."""
+
+    async def sweep(self, keep: Collection[ImageId], *, older_than: float) -> list[ImageId]:
+        """Remove what is half written, but for that of images to keep and what was touched within so many seconds.
+
+        Returns the images that it was to become.
+        """

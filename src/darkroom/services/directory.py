@@ -1,4 +1,7 @@
-"""Looking up accounts, projects and users (contract section 12.2). Everybody finds what is theirs to use."""
+"""Looking up accounts, projects and users (contract section 12.2). Everybody finds what is theirs to use.
+
+Every look-up looks afresh: what one process has just made is found by the others too.
+"""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -41,7 +44,7 @@ class Directory:
 
         They are those of the caller's account, unless it administers all accounts and asks for another one.
         """
-        standing = await self._register.standing()
+        standing = await self._register.look()
         account_id = matching.account_id or caller.account_id
         if not caller.sees(AccountId(account_id)):
             return []
@@ -50,32 +53,32 @@ class Directory:
 
     async def project(self, caller: Caller, project_id: str) -> Project:
         """Return one project. Raises NotFound, also for one that the caller has no role in."""
-        standing = await self._register.standing()
+        standing = await self._register.look()
         project = standing.projects.get(ProjectId(project_id))
         if project is None or not _knows(standing, caller, project):
             raise NotFound(f"The project {project_id} does not exist.")
         return project
 
     async def own_account(self, caller: Caller) -> Account:
-        return (await self._register.standing()).accounts[caller.account_id]
+        return await self.account(caller, caller.account_id)
 
     async def accounts(self, caller: Caller, name: str = "") -> list[Account]:
         """Return accounts by name: the caller's, or all for one who administers all."""
-        standing = await self._register.standing()
+        standing = await self._register.look()
         return _by_name(
             account for account in standing.accounts.values() if caller.sees(account.id) and name in ("", account.name)
         )
 
     async def account(self, caller: Caller, account_id: str) -> Account:
         """Return one account. Raises NotFound, also for one that the caller may not see."""
-        account = (await self._register.standing()).accounts.get(AccountId(account_id))
+        account = (await self._register.look()).accounts.get(AccountId(account_id))
         if account is None or not caller.sees(account.id):
             raise NotFound(f"The account {account_id} does not exist.")
         return account
 
     async def users(self, caller: Caller, *, name: str = "", account_id: str = "") -> list[User]:
         """Return users by name: an administrator's all, of others themselves. Of which account: see `projects`."""
-        standing = await self._register.standing()
+        standing = await self._register.look()
         wanted = AccountId(account_id or caller.account_id)
         if not caller.sees(wanted):
             return []
@@ -84,7 +87,7 @@ class Directory:
 
     async def user(self, caller: Caller, user_id: str) -> User:
         """Return one user. Raises NotFound, also for one that the caller may not see."""
-        user = (await self._register.standing()).users.get(UserId(user_id))
+        user = (await self._register.look()).users.get(UserId(user_id))
         if user is None or not caller.sees(user.account_id) or not (caller.is_admin or user.id == caller.user_id):
             raise NotFound(f"The user {user_id} does not exist.")
         return user
@@ -93,8 +96,8 @@ class Directory:
 def _knows(standing: Standing, caller: Caller, project: Project) -> bool:
     if caller.is_admin:
         return caller.sees(project.account_id)
-    user = standing.users[caller.user_id]
-    return project.account_id == caller.account_id and bool(standing.held(user, project.id))
+    user = standing.active(caller.user_id)
+    return user is not None and project.account_id == user.account_id and bool(standing.held(user, project.id))
 
 
 def _by_name(found: Iterable[Named]) -> list[Named]:

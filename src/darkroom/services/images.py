@@ -1,7 +1,7 @@
 """Images: their records and, through the image store, their files."""
 
 from collections.abc import AsyncIterator
-from typing import Unpack
+from typing import Any, Unpack
 
 from darkroom.domain.accounts import Caller
 from darkroom.domain.ids import ImageId, new_uuid
@@ -11,6 +11,7 @@ from darkroom.domain.times import Clock
 from darkroom.drivers.base import ImageStore
 from darkroom.errors import Conflict, Forbidden
 from darkroom.services.quotas import check_images
+from darkroom.services.uploads import Upload
 from darkroom.store.images import ImagePage
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
@@ -23,7 +24,10 @@ class Images:
         self._store, self._image_store, self._quota, self._clock = store, image_store, quota, clock
 
     async def recover(self) -> None:
-        """Give up the uploads that a former process did not finish: their images wait for their bytes again."""
+        """Give up the uploads that a former process did not finish: their images wait for their bytes again.
+
+        Only where no other process shares the records; there, reconciliation gives up what gives no sign of life.
+        """
         for image in await self._store.images.with_status(ImageStatus.SAVING):
             await self._image_store.remove(image.id)
             await self._change(image, of=ImageStatus.SAVING, status=ImageStatus.QUEUED)
@@ -62,21 +66,19 @@ class Images:
     async def upload(self, caller: Caller, image_id: str, chunks: AsyncIterator[bytes]) -> None:
         """Store the bytes of an image that waits for them. Where they are refused, it waits still."""
         image = await self._own(caller, "ims:images:upload", image_id)
-        if not await self._change(image, of=ImageStatus.QUEUED, status=ImageStatus.SAVING):
+        now = self._clock()
+        if not await self._change(image, at=now, of=ImageStatus.QUEUED, status=ImageStatus.SAVING):
             raise Conflict(f"The image {image.id} is {image.status}; only a queued one takes an upload.")
+        upload = Upload(self._store, image, self._clock, now)
         try:
-            facts = await self._image_store.receive(image.id, chunks)
+            async with upload.alive():
+                facts = await self._image_store.receive(image.id, chunks)
         except BaseException:
-            await self._change(image, of=ImageStatus.SAVING, status=ImageStatus.QUEUED)
+            await upload.end(status=ImageStatus.QUEUED)
             raise
-        await self._change(
-            image,
-            of=ImageStatus.SAVING,
-            status=ImageStatus.ACTIVE,
-            size=facts.size,
-            virtual_size=facts.virtual_size,
-            sha256=facts.sha256,
-        )
+        whole = {"size": facts.size, "virtual_size": facts.virtual_size, "sha256": facts.sha256}
+        if not await upload.end(status=ImageStatus.ACTIVE, **whole):
+            raise Conflict(f"The upload of the image {image.id} was given up meanwhile; send it again.")
 
     async def download(self, caller: Caller, image_id: str) -> tuple[Image, AsyncIterator[bytes]]:
         """Return an active image and its bytes. Raises Conflict if it is not active."""
@@ -105,5 +107,6 @@ class Images:
             raise Forbidden(f"The image {image.id} belongs to another project.")
         return image
 
-    async def _change(self, image: Image, *, of: ImageStatus, **changes: object) -> bool:
-        return await self._store.write(lambda tx: tx.images.change(image, self._clock(), of=of, **changes))
+    async def _change(self, image: Image, *, at: int | None = None, of: ImageStatus, **changes: Any) -> bool:
+        at = self._clock() if at is None else at
+        return await self._store.write(lambda tx: tx.images.change(image, at, of=of, **changes))

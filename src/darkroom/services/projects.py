@@ -56,7 +56,7 @@ class Projects:
         project = await self._mine(caller, "iam:projects:delete", project_id)
         if project.enabled:
             raise Conflict("Disable the project first, so that nothing more begins in it.")
-        standing = await self._register.standing()
+        standing = await self._register.look()
         if any(other.parent_id == project.id for other in standing.projects.values()):
             raise Conflict("The project has sub-projects; delete them first.")
         await self._register.change(

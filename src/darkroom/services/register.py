@@ -1,4 +1,4 @@
-"""The register: identity in memory, so that a request is judged without asking the database (ADR on the register).
+"""The register: identity in memory, so that a request is judged without asking the database (ADR 0012).
 
 A change made in this process is in force when it is made, one made in another process within `LOOK_EVERY_S`: that
 often, and whenever somebody unknown calls, one row of the database is looked at, which every change counts up.

@@ -43,6 +43,8 @@ class Retries:
             for server in servers:
                 if not tx.servers.move(server.id, after, now, job=job, of={server.status} & before, unattended=True):
                     raise JobNotRetryable(f"The image server {server.id} is {server.status}, or has just changed.")
+                if tx.jobs.is_undone_for(server.id):
+                    raise JobNotRetryable(f"What a job left behind of the image server {server.id} is being undone.")
             self._new_jobs.accept(tx, job, once)
 
         await self._store.write(accept)

@@ -18,7 +18,7 @@ class Roles:
     async def all(self, caller: Caller, account_id: str = "") -> list[Role]:
         """Return the roles that every account has, then the account's own."""
         account_id = await self._account(caller, "iam:roles:list", account_id)
-        standing = await self._register.standing()
+        standing = await self._register.look()
         own = (role for role in standing.roles.values() if role.account_id == account_id)
         return [*BUILT_IN.values(), *sorted(own, key=lambda role: role.name)]
 
@@ -56,13 +56,13 @@ class Roles:
     async def grants(self, caller: Caller, user_id: str) -> list[Grant]:
         """Return what a user has been granted: one's own grants, or as administrator of its account."""
         user = await self._directory.user(caller, user_id)
-        standing = await self._register.standing()
+        standing = await self._register.look()
         return sorted(standing.grants.get(user.id, []), key=lambda grant: (grant.project_id, grant.role))
 
     async def grant(self, caller: Caller, user_id: str, role: str, project_id: ProjectId) -> None:
         """Give a user a role in a project, or `EVERYWHERE`. Giving it again changes nothing."""
         user = await self._user(caller, "iam:roles:grant", user_id, project_id)
-        if (await self._register.standing()).role(user.account_id, role) is None:
+        if (await self._register.look()).role(user.account_id, role) is None:
             raise NotFound(f"The role {role} does not exist.")
         grant = Grant(user_id=user.id, project_id=project_id, role=role)
         await self._register.change(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from darkroom.domain.accounts import Caller
+from darkroom.domain.events import Event
 from darkroom.domain.flavours import Flavour, find
 from darkroom.domain.ids import JobId, ProjectId, ServerId, Snowflakes, new_uuid
 from darkroom.domain.images import Image, ImageStatus
@@ -67,6 +68,14 @@ class Servers:
             offset=offset,
             limit=limit,
         )
+
+    async def events(
+        self, caller: Caller, project_id: ProjectId, server_id: str, *, offset: int, limit: int
+    ) -> tuple[int, list[Event]]:
+        """Return how many events a server has, and one page of them, newest first. Raises ServerNotFound."""
+        caller.must("workspace:imageServer:listEvents", project_id)
+        server = await self._store.servers.get(project_id, server_id)
+        return await self._store.events.of_resource(project_id, server.id, offset, limit)
 
     async def access(self, caller: Caller, project_id: ProjectId, server_id: str) -> ServerAccess:
         """Return how the authorised account signs in. Raises ServerNotReady until it has been let in."""

@@ -7,7 +7,7 @@ from darkroom.domain.ids import AccountId, ProjectId, UserId
 from darkroom.domain.roles import EVERYWHERE
 from darkroom.domain.standing import Standing
 from darkroom.domain.times import Clock
-from darkroom.errors import Forbidden, NotFound, Unauthenticated, WrongPassword
+from darkroom.errors import Forbidden, NotFound, TokenInvalid, Unauthenticated, WrongPassword
 from darkroom.services.identity import Identity
 from darkroom.services.keys import TemporaryKeys
 from darkroom.services.passwords import Passwords
@@ -71,9 +71,12 @@ class SignIn:
     async def by_token(self, text: str, scope: Scope) -> tuple[str, Token]:
         """Return a token for another scope. It expires and is revoked with the one it was got by."""
         token, _ = await self._identity.token(text)
-        standing = await self._register.standing()
+        standing = await self._register.look()
+        user = standing.may_be(token)
+        if user is None:
+            raise TokenInvalid
         methods = (*(method for method in token.methods if method != "token"), "token")
-        return self._issue(standing, standing.users[token.user_id], scope, methods=methods, got_by=token)
+        return self._issue(standing, user, scope, methods=methods, got_by=token)
 
     async def temporary_key(self, text: str, seconds: int) -> tuple[str, TemporaryKey]:
         """Return a temporary key for the user of a token, and its security token (contract section 12.4)."""

@@ -55,13 +55,15 @@ class Users:
         if password is not None or enabled is False:
             changes["tokens_from"] = self._clock()
 
+        if not changes:
+            return user
+        was_admin = await self._is_admin(user)
+
         def work(tx: Transaction) -> None:
-            if changes:
-                tx.accounts.change_user(user.id, **changes)
+            tx.accounts.change_user(user.id, **changes)
             if enabled is False and was_admin:
                 tx.grants.must_keep_an_admin(user.account_id)
 
-        was_admin = await self._is_admin(user)
         await self._register.change(caller, "user.changed", user.id, work, **told)
         return await self._directory.user(caller, user.id)
 
@@ -115,7 +117,7 @@ class Users:
     async def key(self, caller: Caller, access: str) -> AccessKey:
         """Return one key. Raises NotFound, also for one that the caller may not see."""
         key = await self._store.accounts.access_key(access) if _ACCESS.fullmatch(access) else None
-        users = (await self._register.standing()).users
+        users = (await self._register.look()).users
         owner = users.get(key.user_id) if key else None
         visible = owner and caller.sees(owner.account_id) and (caller.is_admin or owner.id == caller.user_id)
         if key is None or not visible:

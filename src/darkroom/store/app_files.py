@@ -33,7 +33,8 @@ class AppFiles:
         self._folder, self._limit = folder, limit
 
     def sweep(self) -> None:
-        """Remove what a process that died has left half written."""
+        """Make the folder, if there is none, and remove what a process that died has left half written."""
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for part in self._folder.glob(".*.part"):
             part.unlink(missing_ok=True)
 
@@ -44,7 +45,6 @@ class AppFiles:
 
     async def receive(self, record_id: RecordId, chunks: AsyncIterator[bytes]) -> FileFacts:
         """Store a file. Raises TooLarge, HostFull, and InvalidParameter for an empty one; leaves nothing then."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         place = self._place(record_id)
         part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
         try:

@@ -16,7 +16,9 @@ _INSERT = sa.text(
     " WHERE NOT EXISTS (SELECT 1 FROM events WHERE once = :once)"
     " ON CONFLICT (once) DO NOTHING"
 )
-_OF_JOB = "SELECT seq, at, kind, sub_job_id, resource_id, data FROM events WHERE job_id = :job ORDER BY seq"
+_EVENT = "seq, at, kind, job_id, sub_job_id, resource_id, data"
+_OF_JOB = f"SELECT {_EVENT} FROM events WHERE job_id = :job ORDER BY seq"
+_OF_RESOURCE = "FROM events WHERE resource_id = :resource AND project_id = :project"
 
 
 class EventWrites:
@@ -59,8 +61,41 @@ class Events:
         """Return all events of a job, oldest first."""
         return [_event(row) for row in await self._reader.all(_OF_JOB, job=key_of(job_id))]
 
+    async def of_resource(
+        self, project_id: ProjectId, resource_id: str, offset: int, limit: int
+    ) -> tuple[int, list[Event]]:
+        """Return how many events a resource has, and one page of them, newest first."""
+        named = {"resource": resource_id, "project": project_id}
+        count = await self._reader.one(f"SELECT count(*) {_OF_RESOURCE}", **named)
+        rows = await self._reader.all(
+            f"SELECT {_EVENT} {_OF_RESOURCE} ORDER BY seq DESC LIMIT :limit OFFSET :offset",
+            **named,
+            limit=limit,
+            offset=offset,
+        )
+        return (count[0] if count else 0), [_event(row) for row in rows]
+
+    async def count(self, kind: str, resource_id: str, since: int) -> int:
+        """Return how often something of a kind has happened to a resource since a time."""
+        sql = "SELECT count(*) FROM events WHERE resource_id = :resource AND kind = :kind AND at > :since"
+        row = await self._reader.one(sql, resource=resource_id, kind=kind, since=since)
+        return row[0] if row else 0
+
+    async def project_of(self, resource_id: str) -> ProjectId:
+        """Return the project that a resource belonged to, as far as its events still tell; else an empty id."""
+        sql = "SELECT project_id FROM events WHERE resource_id = :resource ORDER BY seq LIMIT 1"
+        row = await self._reader.one(sql, resource=resource_id)
+        return ProjectId(row[0] if row else "")
+
 
 def _event(row: tuple[Any, ...]) -> Event:
-    seq, at, kind, sub_job_id, resource_id, data = row
-    sub_job = SubJobId(str(sub_job_id)) if sub_job_id else None
-    return Event(seq=seq, at=at, kind=kind, sub_job_id=sub_job, resource_id=resource_id, data=from_json(data))
+    seq, at, kind, job_id, sub_job_id, resource_id, data = row
+    return Event(
+        seq=seq,
+        at=at,
+        kind=kind,
+        job_id=JobId(str(job_id)) if job_id else None,
+        sub_job_id=SubJobId(str(sub_job_id)) if sub_job_id else None,
+        resource_id=resource_id,
+        data=from_json(data),
+    )

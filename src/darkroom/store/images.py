@@ -59,6 +59,10 @@ class Images:
         sql = f"SELECT {_COLUMNS} FROM images WHERE status = :status"
         return [_image(row) for row in await self._reader.all(sql, status=status)]
 
+    async def all(self) -> list[Image]:
+        """Return every image of every project."""
+        return [_image(row) for row in await self._reader.all(f"SELECT {_COLUMNS} FROM images")]
+
     async def page(self, project_id: ProjectId, **wanted: Unpack[ImagePage]) -> list[Image]:
         """Return images the project may use that match. Raises ImageNotFound for a marker that names none."""
         order, descending = wanted.get("order", ImageOrder.CREATED_AT), wanted.get("descending", True)
@@ -100,14 +104,25 @@ class ImageWrites:
         count, size = self._connection.execute(statement.where(images.c.project_id == project_id)).one()
         return int(count), int(size)
 
-    def change(self, image: Image, at: int, *, of: ImageStatus, **changes: Any) -> bool:
-        """Change an image whose status is `of` now; say whether it was."""
-        changed = self._connection.execute(
-            images.update().where(images.c.id == image.id, images.c.status == of.value).values(updated_at=at, **changes)
-        )
-        if changed.rowcount:
+    def change(self, image: Image, at: int, *, of: ImageStatus, touched: int | None = None, **changes: Any) -> bool:
+        """Change an image whose status is `of` now, and that was last touched then; say whether it was.
+
+        With no changes, it is only touched: nobody sees that, and there is no event.
+        """
+        statement = images.update().where(images.c.id == image.id, images.c.status == of.value)
+        if touched is not None:
+            statement = statement.where(images.c.updated_at == touched)
+        changed = self._connection.execute(statement.values(updated_at=at, **changes))
+        if changed.rowcount and changes:
             self._event("image.changed", at, image, changes)
         return bool(changed.rowcount)
+
+    def miss(self, image: Image, at: int) -> None:
+        """Tell, once, that the file of an active image has disappeared."""
+        statement = sa.select(images.c.id).where(images.c.id == image.id, images.c.status == ImageStatus.ACTIVE.value)
+        if self._connection.scalar(statement):
+            once = f"{image.id}:file_missing"
+            self._events.add("image.file_missing", at, image.project_id, resource_id=image.id, once=once)
 
     def remove(self, image: Image, at: int) -> None:
         removed = self._connection.execute(images.delete().where(images.c.id == image.id))

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from darkroom.domain.ids import JobId, ProjectId, SubJobId
+from darkroom.domain.ids import JobId, ProjectId, ServerId, SubJobId
 from darkroom.domain.jobs import DELETABLE, FINAL, MOVES, Job, JobStatus, JobType, SubJob, SubJobStatus, outcome
 from darkroom.domain.limits import Waiting
 from darkroom.errors import SubJobNotFinal
@@ -121,9 +121,7 @@ class JobWrites:
         error_message: str = "",
     ) -> bool:
         """Move a sub-job to another state; say whether it moved. Where the move is not allowed, nothing changes."""
-        changes: dict[str, Any] = {"status": to}
-        if to in FINAL:
-            changes |= {"end_time": at}
+        changes: dict[str, Any] = {"status": to, "end_time": at if to in FINAL else None}
         if error_code:
             changes |= {"error_code": error_code, "error_message": error_message}
         allowed = [status for status, following in MOVES.items() if to in following]
@@ -143,6 +141,13 @@ class JobWrites:
                 data={key: value for key, value in changes.items() if key != "end_time"},
             )
         return bool(moved.rowcount)
+
+    def is_undone_for(self, server_id: ServerId) -> bool:
+        """Say whether what a job did for a server is being undone just now."""
+        statement = sa.select(sa.func.count()).where(
+            sub_jobs.c.status == SubJobStatus.ROLLBACK, sub_jobs.c.resource_id == server_id
+        )
+        return bool(self._connection.scalar(statement))
 
     def name_resource(self, sub_job: SubJob, resource_id: str) -> None:
         """Set the resource that a sub-job has made, in the transaction in which it ends."""

@@ -20,6 +20,13 @@ _SUB_JOB = (
     " begin_time, end_time, error_code, error_message"
 )
 _GET = f"SELECT {_JOB} FROM jobs WHERE id = :id"
+# One that is being undone may belong to a job that has ended: what was left behind is then cleaned up.
+_UNFINISHED = (
+    'SELECT sub_jobs.resource_id, jobs."order" FROM jobs JOIN sub_jobs ON sub_jobs.job_id = jobs.id'
+    f" WHERE jobs.status = '{JobStatus.RUNNING}'"
+    ' UNION ALL SELECT sub_jobs.resource_id, jobs."order" FROM sub_jobs JOIN jobs ON jobs.id = sub_jobs.job_id'
+    f" WHERE sub_jobs.status = '{SubJobStatus.ROLLBACK}'"
+)
 _SUB_JOBS = f"SELECT {_SUB_JOB} FROM sub_jobs WHERE job_id = :id ORDER BY id"
 
 
@@ -48,6 +55,14 @@ class Jobs:
         """Say whether a job is to be cancelled."""
         row = await self._reader.one("SELECT cancelled FROM jobs WHERE id = :id", id=key_of(job_id))
         return bool(row and row[0])
+
+    async def busy(self) -> frozenset[str]:
+        """Return the ids of the image servers and images, of any project, that unfinished jobs are about."""
+        busy = set()
+        for resource_id, order in await self._reader.all(_UNFINISHED):
+            asked = from_json(order)
+            busy |= {resource_id, asked.get("server_id", ""), asked.get("image_id", "")}
+        return frozenset(busy - {""})
 
     async def page(
         self, project_id: ProjectId, job_type: JobType | None, status: JobStatus | None, offset: int, limit: int

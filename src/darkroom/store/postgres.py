@@ -44,8 +44,9 @@ class PostgresDatabase(Database):
 
     def close(self) -> None:
         super().close()
-        for making in self._pools.values():
-            if making.done():
+        for loop, making in self._pools.items():
+            # Where a loop has ended before us, as that of the workflows has, nothing can be asked of its connections.
+            if making.done() and not loop.is_closed():
                 making.result().terminate()
         self._pools.clear()
 

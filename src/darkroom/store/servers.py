@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from darkroom.domain.ids import ImageId, ProjectId, ServerId
 from darkroom.domain.jobs import Job
-from darkroom.domain.servers import WITH_MACHINES, ImageServer, ServerAccess, ServerStatus
+from darkroom.domain.servers import IDLE, WITH_MACHINES, ImageServer, ServerAccess, ServerStatus
 from darkroom.errors import ServerNotFound
 from darkroom.store.events import EventWrites
 from darkroom.store.rows import Reader, Row, from_json, key_of, to_json
@@ -78,6 +78,12 @@ class Servers:
             raise ServerNotFound(f"The image server {server.id} does not exist.")
         return msgspec.msgpack.decode(self._sealer.open(row[0], _PURPOSE), type=ServerAccess)
 
+    async def with_status(self, statuses: Collection[ServerStatus]) -> list[ImageServer]:
+        """Return the image servers, of any project, in one of these states."""
+        listed = ", ".join(f"'{status.value}'" for status in statuses)
+        rows = await self._reader.all(f"SELECT {_COLUMNS} FROM image_servers WHERE status IN ({listed}) ORDER BY id")
+        return [_server(row) for row in rows]
+
     async def started_from(self, image_id: ImageId) -> list[ImageServer]:
         """Return the image servers, of any project, whose base is the image."""
         sql = f"SELECT {_COLUMNS} FROM image_servers WHERE base_image_id = :image ORDER BY id"
@@ -131,6 +137,15 @@ class ServerWrites:
             self._events.add("server.changed", at, server.project_id, resource_id=server.id, data=changes)
         return bool(changed.rowcount)
 
+    def is_unmade(self, server_id: ServerId) -> bool:
+        """Say whether a server is in ERROR and never had a machine that was ready, or has no record.
+
+        If so, it stays like that until the transaction ends.
+        """
+        columns = image_servers.c.status, image_servers.c.instance_id
+        row = self._connection.execute(sa.select(*columns).where(_is(server_id)).with_for_update()).one_or_none()
+        return row is None or (row.status == ServerStatus.ERROR and not row.instance_id)
+
     def count(self, project_id: ProjectId) -> int:
         """Return how many image servers a project has."""
         statement = sa.select(sa.func.count()).where(image_servers.c.project_id == project_id)
@@ -149,6 +164,29 @@ class ServerWrites:
         """Keep how the server's account signs in, sealed."""
         self._connection.execute(image_servers.update().where(_is(server.id)).values(sealed_access=self._seal(access)))
         self._event("server.admitted", at, server.id, job, {"account": access.account}, once=f"{server.id}:admitted")
+
+    def fail(self, server: ImageServer, at: int, reason: str) -> bool:
+        """Have an idle server be in ERROR, for a reason that no job has; say whether it was idle."""
+        status = ServerStatus.ERROR
+        return self._happen(server, at, "server.moved", {"status": status, "reason": reason}, status=status)
+
+    def tell(self, server: ImageServer, at: int, kind: str, data: dict[str, Any]) -> bool:
+        """Tell what happened to an idle server's machine; say whether it was idle."""
+        return self._happen(server, at, kind, data)
+
+    def move_door(self, server: ImageServer, access: ServerAccess, at: int) -> bool:
+        """Keep where an idle server's account logs in now; say whether it was idle."""
+        data = {"address": access.address, "port": access.port}
+        return self._happen(server, at, "server.door_moved", data, sealed_access=self._seal(access))
+
+    def _happen(self, server: ImageServer, at: int, kind: str, data: dict[str, Any], **changes: object) -> bool:
+        """Record what no job has done. Nothing is recorded of a server that a job, or somebody attaching, is about."""
+        idle = image_servers.c.status.in_(list(IDLE)), image_servers.c.attach_until <= at
+        statement = image_servers.update().where(_is(server.id), *idle).values(update_time=at, **changes)
+        happened = self._connection.execute(statement)
+        if happened.rowcount:
+            self._events.add(kind, at, server.project_id, resource_id=server.id, data=data)
+        return bool(happened.rowcount)
 
     def remove(self, server_id: ServerId, at: int, *, job: Job) -> None:
         if self._connection.execute(image_servers.delete().where(_is(server_id))).rowcount:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from darkroom.store.accounts import Accounts
 from darkroom.store.apps import Apps
 from darkroom.store.attachments import Attachments
+from darkroom.store.chores import Chores
 from darkroom.store.database import Database
 from darkroom.store.events import Events
 from darkroom.store.grants import Grants
@@ -20,6 +21,7 @@ from darkroom.store.sealing import Sealer
 from darkroom.store.servers import Servers
 from darkroom.store.sqlite import SqliteDatabase
 from darkroom.store.transaction import Transaction
+from darkroom.store.turn import Turn
 
 T = TypeVar("T")
 
@@ -33,6 +35,7 @@ class Store:
         self.accounts = Accounts(self.database, sealer)
         self.apps = Apps(self.database)
         self.attachments = Attachments(self.database)
+        self.chores = Chores(self.database)
         self.events = Events(self.database)
         self.grants = Grants(self.database)
         self.idempotency = Idempotency(self.database)
@@ -51,6 +54,10 @@ class Store:
     async def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one transaction: all that it wrote becomes visible, or, if it raises, nothing."""
         return await self.database.write(work)
+
+    def turn(self, name: str) -> Turn:
+        """Return the turn of that name among the processes that share the database; its holder must close it."""
+        return Turn(self.database.engine, name)
 
     def close(self) -> None:
         self.database.close()

@@ -118,6 +118,7 @@ jobs = sa.Table(
     sa.Column("admitted", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Index(None, "project_id", "job_type", "status", "id"),
     sa.Index(None, "project_id", "id"),
+    sa.Index(None, "status", "id"),
 )
 
 #: Names that callers gave their requests, so that each is carried out once.
@@ -147,6 +148,7 @@ sub_jobs = sa.Table(
     _text("error_code", ""),
     _text("error_message", ""),
     sa.Index(None, "job_id", "id"),
+    sa.Index(None, "status", "job_id"),
 )
 
 image_servers = sa.Table(
@@ -226,6 +228,16 @@ app_records = sa.Table(
     sa.UniqueConstraint("app_id", "version"),
 )
 
+#: How each chore of housekeeping went the last time.
+chores = sa.Table(
+    "chores",
+    metadata,
+    _text("name", primary_key=True),
+    sa.Column("ran_at", Millis, nullable=False),
+    _text("failure", ""),
+    _text("problems", "[]"),
+)
+
 #: One row for every change, written in the transaction of the change. `once` keeps a repeated step from doubling it.
 events = sa.Table(
     "events",
@@ -241,5 +253,6 @@ events = sa.Table(
     sa.Column("once", sa.Text, unique=True),
     sa.Index(None, "job_id", "seq"),
     sa.Index(None, "project_id", "seq"),
+    sa.Index(None, "resource_id", "seq"),
     sqlite_autoincrement=True,
 )

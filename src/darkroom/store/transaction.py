@@ -5,11 +5,13 @@ import sqlalchemy as sa
 from darkroom.store.accounts import AccountWrites
 from darkroom.store.apps import AppWrites
 from darkroom.store.attachments import AttachmentWrites
+from darkroom.store.chores import ChoreWrites
 from darkroom.store.events import EventWrites
 from darkroom.store.grants import GrantWrites
 from darkroom.store.idempotency import IdempotencyWrites
 from darkroom.store.images import ImageWrites
 from darkroom.store.job_writes import JobWrites
+from darkroom.store.retention import RetentionWrites
 from darkroom.store.sealing import Sealer
 from darkroom.store.servers import ServerWrites
 
@@ -24,9 +26,11 @@ class Transaction:
         self.accounts = AccountWrites(connection, sealer, self.grants)
         self.apps = AppWrites(connection, self.events)
         self.attachments = AttachmentWrites(connection, self.events)
+        self.chores = ChoreWrites(connection)
         self.idempotency = IdempotencyWrites(connection)
         self.images = ImageWrites(connection, self.events)
         self.jobs = JobWrites(connection, self.events)
+        self.retention = RetentionWrites(connection)
         self.servers = ServerWrites(connection, self.events, sealer)
 
     def lock(self, name: str) -> None:

@@ -8,25 +8,27 @@ import logging
 import os
 import secrets
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, StepOptions
 
-from darkroom.domain.ids import JobId, new_hex
+from darkroom.domain.ids import JobId, SubJobId, new_hex
 from darkroom.domain.jobs import Job, JobType
 from darkroom.domain.limits import Rooms, Waiting
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
 from darkroom.workflows import create_image, create_server, delete_server
 from darkroom.workflows.admission import admit
-from darkroom.workflows.plan import Plan, Step, Tools
+from darkroom.workflows.plan import Plan, Step, Tools, cleaning
 from darkroom.workflows.runner import Runner, StepResult
 from darkroom.workflows.takeover import Takeover
 
 PLANS: Final = (create_server.PLAN, create_image.PLAN, delete_server.PLAN)
 QUEUE: Final = "jobs"
+#: The workflow that undoes what jobs could not undo; one for each attempt, named `<job id>-clean-<attempt>`.
+CLEAN: Final = "CLEAN"
 _NAME: Final = "darkroom"
 #: Jobs in flight survive an upgrade of Darkroom because this stays; a change of the steps uses `DBOS.patch`.
 WORKFLOW_VERSION: Final = "1"
@@ -86,6 +88,7 @@ class Engine:
         logger.propagate = True
         for plan in PLANS:
             DBOS.workflow(name=plan.job_type)(self._workflow(plan))
+        DBOS.workflow(name=CLEAN)(self._cleaning())
         if shared:
             self._takeover = Takeover(url, worker, QUEUE)
             self._takeover.start_holding()
@@ -118,17 +121,32 @@ class Engine:
         if tx.jobs.admit(Waiting(job_id=job.id, project_id=job.project_id), self._tools.clock()):
             self._queue(tx, job.job_type, job.id)
 
+    def clean(self, tx: Transaction, job: Job, sub_jobs: Sequence[SubJobId]) -> None:
+        """Have what these sub-jobs of an ended job did be undone once more, in the caller's transaction."""
+        attempt = secrets.token_hex(4)
+        self._enqueue(tx, CLEAN, f"{job.id}-clean-{attempt}", job.id, list(sub_jobs), attempt)
+
+    def forget(self, job_ids: Collection[JobId]) -> None:
+        """Remove the checkpoints of jobs that ended long ago. Blocks."""
+        assert self._client is not None, "the engine forgets jobs only after start()"
+        prefixes = [f"{job_id}-clean-" for job_id in job_ids]
+        cleanings = self._client.list_workflows(workflow_id_prefix=prefixes, load_input=False, load_output=False)
+        self._client.delete_workflows([*job_ids, *(workflow.workflow_id for workflow in cleanings)])
+
     def _queue(self, tx: Transaction, job_type: JobType, job_id: JobId) -> None:
+        self._enqueue(tx, job_type, job_id, job_id)
+
+    def _enqueue(self, tx: Transaction, workflow: str, workflow_id: str, *arguments: Any) -> None:
         assert self._client is not None, "the engine accepts jobs only after start()"
         self._client.enqueue_in_transaction(
             tx.connection,
             {
                 "queue_name": QUEUE,
-                "workflow_name": job_type,
-                "workflow_id": job_id,
+                "workflow_name": workflow,
+                "workflow_id": workflow_id,
                 "app_version": WORKFLOW_VERSION,
             },
-            job_id,
+            *arguments,
         )
 
     def _workflow(self, plan: Plan) -> Callable[[JobId], Awaitable[None]]:
@@ -144,6 +162,19 @@ class Engine:
 
         return run
 
+    def _cleaning(self) -> Callable[[JobId, list[SubJobId], str], Awaitable[None]]:
+        async def clean(job_id: JobId, sub_jobs: list[SubJobId], attempt: str) -> None:
+            job = await self._store.jobs.find(job_id)
+            if job is None:
+                return  # purged before it was begun
+            claim = await self._store.write(lambda tx: tx.jobs.claim(job.id, new_hex()))
+            plan = cleaning(next(plan for plan in PLANS if plan.job_type is job.job_type))
+            for sub_job in job.sub_jobs:
+                if sub_job.id in sub_jobs:
+                    await _undo(plan.steps, Runner(self._tools, plan, job, sub_job, claim, attempt))
+
+        return clean
+
 
 async def _run(plan: Plan, runner: Runner) -> None:
     """Run the steps in order; where one fails, undo those that were begun, newest first."""
@@ -157,12 +188,17 @@ async def _run(plan: Plan, runner: Runner) -> None:
         result = await _step(runner.name("succeed"), runner.succeed)
     if result["fault"]:
         await _step(runner.name("roll back"), runner.roll_back, result["fault"])
-        undone = True
-        for step in reversed(begun):
-            if step.undo:
-                undoing = await _step(runner.name(f"undo {step.name}"), runner.undo, step)
-                undone = undone and not undoing["fault"]
-        await _step(runner.name("fail"), runner.fail, undone)
+        await _undo(begun, runner)
+
+
+async def _undo(steps: Sequence[Step], runner: Runner) -> None:
+    """Undo the steps, the last one first, and end the sub-job; one that cannot be undone keeps none of the others."""
+    undone = True
+    for step in reversed(steps):
+        if step.undo:
+            undoing = await _step(runner.name(f"undo {step.name}"), runner.undo, step)
+            undone = undone and not undoing["fault"]
+    await _step(runner.name("fail"), runner.fail, undone)
 
 
 async def _step(name: str, function: Callable[..., Awaitable[StepResult]], *arguments: Any) -> StepResult:

@@ -1,7 +1,7 @@
 """A plan is the runbook of a job type: named steps, each idempotent, each with its undo, and how it all ends."""
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from darkroom.domain.ids import ServerId, Snowflakes
@@ -96,3 +96,15 @@ class Plan:
     steps: tuple[Step, ...]
     succeed: Callable[[Work], Awaitable[Ending]]
     fail: Callable[[Work], Awaitable[Ending]]
+
+
+def cleaning(plan: Plan) -> Plan:
+    """Return the plan for undoing once more what a job of it could not undo.
+
+    Its ending leaves the image server as it is: others may have worked with it since the job ended.
+    """
+    return replace(plan, fail=_leave)
+
+
+async def _leave(work: Work) -> Ending:
+    return lambda tx, at: None

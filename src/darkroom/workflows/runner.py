@@ -43,9 +43,12 @@ class JobLost(asyncio.CancelledError):
 class Runner:
     """Carries out the steps of one sub-job."""
 
-    def __init__(self, tools: Tools, plan: Plan, job: Job, sub_job: SubJob | None, claim: str) -> None:
+    def __init__(
+        self, tools: Tools, plan: Plan, job: Job, sub_job: SubJob | None, claim: str, attempt: str = ""
+    ) -> None:
+        """`attempt` tells steps that are meant to run once more from those that only run again after a crash."""
         self._tools, self._plan, self._job, self._sub_job = tools, plan, job, sub_job
-        self._claim = claim
+        self._claim, self._attempt = claim, attempt
 
     def name(self, step: str) -> str:
         """Return the name that a step has in its job: a job may run the same steps for several resources."""
@@ -170,7 +173,7 @@ class Runner:
                 job_id=self._job.id,
                 sub_job_id=self._its.id,
                 data={"name": name, "phase": phase, **data},
-                once=f"{self._its.id}:{phase}:{name}:{what}:{data.get('status', '')}",
+                once=f"{self._its.id}:{self._attempt}{phase}:{name}:{what}:{data.get('status', '')}",
             )
 
         await self._write(write)

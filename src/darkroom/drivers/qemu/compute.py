@@ -33,6 +33,7 @@ from darkroom.drivers.qemu.machines import Machines, as_fault, record_of
 from darkroom.drivers.qemu.programs import ProgramFailed
 from darkroom.drivers.qemu.qemu_img import QemuImg
 from darkroom.drivers.qemu.qmp import MonitorFailed
+from darkroom.drivers.qemu.remains import remains
 from darkroom.drivers.qemu.snapshot import Flipper
 from darkroom.errors import (
     AccountFailed,
@@ -46,6 +47,8 @@ from darkroom.errors import (
 
 #: Seconds between two rounds of the housekeeper.
 _ROUND: Final = 10.0
+#: Seconds after which nobody is still at work on what is half written.
+_STALE: Final = 3600.0
 
 
 class QemuCompute:
@@ -79,7 +82,7 @@ class QemuCompute:
         """See Compute. Guests that a crash of the service left frozen or paused run on."""
         self._layout.data.mkdir(parents=True, exist_ok=True)
         self._images.make()
-        self._images.sweep()
+        self._images.sweep((), older_than=_STALE)
         for place in self._layout.machines():
             await self._lifecycle(place.home.name).take_over()
         # A thread, because a task would die with the event loop that happened to start it.
@@ -109,6 +112,17 @@ class QemuCompute:
         """See Compute. A machine that has ended is started again from its disk."""
         try:
             return await self._lifecycle(key).create(spec, self.accelerator)
+        except (ProgramFailed, MonitorFailed) as problem:
+            raise MachineFailed(f"The machine could not be started: {problem}.") from problem
+        except OSError as problem:
+            raise as_fault(problem) from problem
+
+    async def restart(self, key: ServerId) -> Machine:
+        """See Compute."""
+        try:
+            return await self._lifecycle(key).restart()
+        except FileNotFoundError as problem:
+            raise MachineFailed(f"There is no machine {key}.") from problem
         except (ProgramFailed, MonitorFailed) as problem:
             raise MachineFailed(f"The machine could not be started: {problem}.") from problem
         except OSError as problem:
@@ -162,7 +176,8 @@ class QemuCompute:
     async def machines(self) -> list[Machine]:
         """See Compute."""
         process.reap()
-        return [machine for place in self._layout.machines() if (machine := seen(place))]
+        whole = [machine for place in self._layout.machines() if (machine := seen(place))]
+        return whole + remains(self._layout)
 
     async def serial_tail(self, key: ServerId, lines: int) -> list[str]:
         """See Compute."""

@@ -6,7 +6,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,6 @@ from darkroom.drivers.qemu.uploads import Upload
 from darkroom.errors import HostFull, ImageDamaged, InvalidParameter
 
 _CHUNK: Final = 1024 * 1024
-_STALE: Final = 3600.0
 #: No disk is larger than this many bytes; a header may claim anything.
 _LARGEST_DISK: Final = 16 * 1024**4
 
@@ -63,12 +62,23 @@ class ImageFolder:
         with suppress(FileNotFoundError):
             sync_folder(self.layout.images)
 
-    def sweep(self) -> None:
-        """Remove half images that nobody has written to for an hour: whoever began them has died."""
-        for partial in self.layout.images.glob("*.partial"):
+    def stored(self) -> list[str]:
+        return sorted(path.stem for path in self.layout.images.glob("*.qcow2"))
+
+    def sweep(self, keep: Collection[str], *, older_than: float) -> list[str]:
+        """Remove half images, and notes without an image, that nobody has written to for so long: see ImageStore."""
+        swept = set()
+        for path in self._halves():
+            image_id = path.name.split(".")[0]
             with suppress(FileNotFoundError):
-                if time.time() - partial.stat().st_mtime > _STALE:
-                    partial.unlink()
+                if image_id not in keep and time.time() - path.stat().st_mtime > older_than:
+                    path.unlink()
+                    swept.add(image_id)
+        return sorted(swept)
+
+    def _halves(self) -> list[Path]:
+        notes = (path for path in self.layout.images.glob("*.json") if not path.with_suffix(".qcow2").exists())
+        return [*self.layout.images.glob("*.partial"), *notes]
 
     @contextmanager
     def partial(self, image_id: str) -> Iterator[Path]:
@@ -185,6 +195,14 @@ class FolderImageStore:
     async def remove(self, image_id: ImageId) -> None:
         """See ImageStore."""
         self._images.remove(image_id)
+
+    async def stored(self) -> list[ImageId]:
+        """See ImageStore."""
+        return [ImageId(image_id) for image_id in self._images.stored()]
+
+    async def sweep(self, keep: Collection[ImageId], *, older_than: float) -> list[ImageId]:
+        """See ImageStore."""
+        return [ImageId(image_id) for image_id in self._images.sweep(keep, older_than=older_than)]
 
     async def _judge(self, upload: Path, head: bytes) -> None:
         if reason := qcow2.problem(head):

@@ -17,6 +17,7 @@ from darkroom.drivers.qemu.layout import MachinePlace
 from darkroom.drivers.qemu.machines import MachineRecord, Machines, answers, record_of, uuid_of
 from darkroom.drivers.qemu.qmp import MonitorFailed
 from darkroom.drivers.qemu.snapshot import Flipper, is_held
+from darkroom.errors import MachineFailed
 
 _log = logging.getLogger(__name__)
 
@@ -43,14 +44,25 @@ class Lifecycle:
                 await self._remove()
                 raise
 
+    async def restart(self) -> Machine:
+        """Start the machine again from its disk, or confirm it. Raises MachineFailed if there is no disk to start."""
+        if record_of(self.place) is not None:
+            async with held(self.place.lock):
+                record = record_of(self.place)
+                if record is not None and (self.place.vm / record.disk).exists():
+                    return await self._resume()
+        raise MachineFailed(f"There is no machine {self._key} with a disk.")
+
     async def delete(self) -> None:
         """End the machine and remove its folder. Raises Undying and OSError."""
-        if self._home_exists():
-            try:
-                async with held(self.place.lock):
-                    await self._remove()
-            except FileNotFoundError:
-                return  # somebody else was quicker
+        if not self._home_exists():
+            await process.end(uuid_of(self._key))  # whoever removed the folder need not have ended it
+            return
+        try:
+            async with held(self.place.lock):
+                await self._remove()
+        except FileNotFoundError:
+            return  # somebody else was quicker
 
     async def release(self, target: Path) -> None:
         """Shut the machine down and move its folder to `target`. Raises Undying and OSError."""
@@ -128,8 +140,17 @@ def seen(place: MachinePlace) -> Machine | None:
     record = record_of(place)
     if record is None:
         return None
-    return _machine(record, MachineState.RUNNING if process.lives(place.vm) else MachineState.STOPPED)
+    if process.lives(place.vm):
+        return _machine(record, MachineState.RUNNING)
+    return _machine(record, MachineState.STOPPED, process.why_ended(place.vm))
 
 
-def _machine(record: MachineRecord, state: MachineState) -> Machine:
-    return Machine(key=ServerId(record.key), instance_id=record.uuid, state=state, accelerator=record.accelerator)
+def _machine(record: MachineRecord, state: MachineState, why: str = "") -> Machine:
+    return Machine(
+        key=ServerId(record.key),
+        instance_id=record.uuid,
+        state=state,
+        accelerator=record.accelerator,
+        ssh_port=record.ssh_port,
+        why=why,
+    )

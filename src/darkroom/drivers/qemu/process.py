@@ -85,6 +85,23 @@ def complaint(folder: Path) -> str:
     return ""
 
 
+def why_ended(folder: Path) -> str:
+    """Say why the QEMU process that lived in `folder` does so no more, as far as its traces tell."""
+    with suppress(OSError):
+        # The log is emptied at each start, which is the last change of a process that never complained.
+        if (folder / layout.QEMU_LOG).stat().st_mtime < _boot_time():
+            return "the host was booted anew"
+    return complaint(folder) or "QEMU ended without a word"
+
+
+def _boot_time() -> float:
+    """Return when the host was booted, in seconds since the Unix epoch (proc_stat(5))."""
+    for line in Path("/proc/stat").read_text(encoding="ascii").splitlines():
+        if line.startswith("btime "):
+            return float(line.split()[1])
+    return 0.0
+
+
 def read_plainly(path: Path, last: int) -> bytes:
     """Return the `last` bytes of a file in a folder that QEMU may write to, following no link it may have put there."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:

@@ -60,6 +60,9 @@ class SimulatedCompute:
 
     async def start(self) -> None:
         self.faults.load()
+        with locked(self._lock):  # whoever writes a machine's record holds it too
+            for records in (self._records, self._released):
+                records.sweep_all()
 
     async def stop(self) -> None:
         pass
@@ -79,15 +82,23 @@ class SimulatedCompute:
                     serial=[f"Booting {spec.name} from image {spec.image_id}"],
                 )  # fmt: skip
                 self._keep(record)
-            return record.machine
+            return self._started(record).machine
+
+    async def restart(self, key: ServerId) -> Machine:
+        await self._pass("restart", key)
+        with locked(self._lock):
+            record = self._records.get(key)
+            if record is None:
+                raise MachineFailed("There is no such machine.")
+            return self._started(record).machine
 
     async def await_guest(self, key: ServerId, *, timeout: float) -> None:
         record = self._records.get(key)
         seconds = 0 if record is None or record.booted else self.durations.boot
         try:
             await self._pass("await_guest", key, seconds=min(seconds, timeout))
-            if record is None:
-                raise MachineFailed("There is no such machine.")
+            if record is None or not record.running:
+                raise MachineFailed("There is no such machine that runs.")
             if seconds > timeout:
                 raise GuestSilent
         except (GuestSilent, MachineFailed) as error:
@@ -105,7 +116,7 @@ class SimulatedCompute:
         await self._pass("admit", key)
         with locked(self._lock):
             record = self._records.get(key)
-            if record is None or not record.booted:
+            if record is None or not record.answers:
                 raise AccountFailed("There is no guest that answers.")
             guest = record.guest.admitting(account)
             self._keep(record.having(guest=guest, line=f"account {account.name} may log in"))
@@ -115,7 +126,7 @@ class SimulatedCompute:
         seconds = self.durations.login
         await self._pass("try_login", key, seconds=min(seconds, timeout))
         record = self._records.get(key)
-        if record is None or not record.booted or door != record.door:
+        if record is None or not record.answers or door != record.door:
             raise LoginFailed("Nobody answers at that door.")
         if seconds > timeout:
             raise LoginFailed(f"The guest did not answer within {timeout:g} seconds.")
@@ -235,6 +246,14 @@ class SimulatedCompute:
                 raise MachineFailed("There is no such machine.")
             self._keep(record.having(guest=record.guest.writing(path, text)))
 
+    def switch_off(self, key: ServerId) -> None:
+        """Let a machine stop by itself; its disk stays. Raises MachineFailed if there is no machine."""
+        with locked(self._lock):
+            record = self._records.get(key)
+            if record is None:
+                raise MachineFailed("There is no such machine.")
+            self._keep(record.having(running=False, line="reboot: Power down"))
+
     async def _pass(
         self,
         call: str,
@@ -256,7 +275,7 @@ class SimulatedCompute:
     def _answering(self, key: ServerId) -> MachineRecord:
         """Return a machine whose guest answers. Raises MachineFailed."""
         record = self._records.get(key)
-        if record is None or not record.booted:
+        if record is None or not record.answers:
             raise MachineFailed(f"There is no machine {key} that runs.")
         return record
 
@@ -269,6 +288,14 @@ class SimulatedCompute:
     def _frozen(self, key: ServerId, capture: JobId) -> Frozen | None:
         record = self._records.get(key)
         return record.captures.get(capture) if record else None
+
+    def _started(self, record: MachineRecord) -> MachineRecord:
+        """Return the machine running; the lock must be held. The guest is up again at once, if it ever was."""
+        if record.running:
+            return record
+        record = record.having(running=True, line=f"Booting {record.spec.name} from its disk")
+        self._keep(record)
+        return record
 
     def _keep(self, record: MachineRecord) -> None:
         """Store a changed record; the lock must be held."""

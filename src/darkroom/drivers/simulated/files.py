@@ -96,9 +96,17 @@ class Records(Generic[Record]):
         write_whole(self._path(name), msgspec.json.format(msgspec.json.encode(record)))
 
     def drop(self, name: str) -> None:
-        path = self._path(name)
-        path.unlink(missing_ok=True)
-        for part in parts_beside(path):
+        self._path(name).unlink(missing_ok=True)
+        self.sweep(name)
+
+    def sweep(self, name: str) -> None:
+        """Remove what writers of a record left behind when they died. Nobody may be writing it."""
+        for part in parts_beside(self._path(name)):
+            part.unlink(missing_ok=True)
+
+    def sweep_all(self) -> None:
+        """Remove what writers of any record left behind when they died. Nobody may be writing one."""
+        for part in self._folder.glob(".*.part"):
             part.unlink(missing_ok=True)
 
     def _path(self, name: str) -> Path:

@@ -3,9 +3,11 @@
 import asyncio
 import errno
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
 import msgspec
 
@@ -68,16 +70,32 @@ class SimulatedImageStore:
 
     async def remove(self, image_id: ImageId) -> None:
         await self.faults.meet("remove", [image_id])
-        disk = self._disk(image_id)
         self._records.drop(image_id)
-        for file in (disk, *parts_beside(disk)):
-            file.unlink(missing_ok=True)
+        self._disk(image_id).unlink(missing_ok=True)
+        self._sweep(image_id)
+
+    async def stored(self) -> list[ImageId]:
+        await self.faults.meet("stored", [])
+        return [image_id for image_id in self._traces() if self.whole(image_id)]
+
+    async def sweep(self, keep: Collection[ImageId], *, older_than: float) -> list[ImageId]:
+        await self.faults.meet("sweep", [])
+        swept = []
+        for image_id, files in self._traces().items():
+            halves = [file for file in files if file.suffix == ".part" or not self.whole(image_id)]
+            old = [file for file in halves if _age(file) > older_than]
+            if old and image_id not in keep:
+                swept.append(image_id)
+                for file in old:
+                    file.unlink(missing_ok=True)
+        return swept
 
     def keep_guest(self, image_id: ImageId, guest: Guest, virtual_size: int) -> ImageFacts:
         """Store a captured disk; an image that is there whole already stays as it is. Raises HostFull."""
         known = self.whole(image_id)
         if known:
             return known
+        self._sweep(image_id)
         content = qcow2.disk_with_guest(virtual_size, msgspec.json.encode(guest, order="deterministic"))
         with self._part(image_id) as part:
             part.write_bytes(content)
@@ -103,6 +121,12 @@ class SimulatedImageStore:
         """Return the facts of an image that has its file."""
         return self._records.get(image_id) if self._disk(image_id).exists() else None
 
+    def _sweep(self, image_id: ImageId) -> None:
+        """Remove what an earlier call for this image left half written when its process died."""
+        self._records.sweep(image_id)
+        for part in parts_beside(self._disk(image_id)):
+            part.unlink(missing_ok=True)
+
     def _publish(self, image_id: ImageId, part: Path, facts: ImageFacts) -> None:
         part.replace(self._disk(image_id))
         self._records.put(image_id, facts)
@@ -122,8 +146,26 @@ class SimulatedImageStore:
         finally:
             part.unlink(missing_ok=True)
 
+    def _traces(self) -> dict[ImageId, list[Path]]:
+        """Return all files of images, whole and half, by the image."""
+        found: dict[ImageId, list[Path]] = {}
+        for file in sorted(self._folder.glob("*")):
+            # The half of a file is called `.<name>.disk.<any>.part`, or so with `json`.
+            name = file.name[1:].rsplit(".", 3)[0] if file.suffix == ".part" else file.stem
+            if file.suffix in (".disk", ".json", ".part"):
+                found.setdefault(ImageId(unquote(name)), []).append(file)
+        return found
+
     def _disk(self, image_id: ImageId) -> Path:
         return self._folder / f"{file_name(image_id)}.disk"
+
+
+def _age(file: Path) -> float:
+    """Return for how many seconds nobody has written to a file; one that has gone is new."""
+    try:
+        return time.time() - file.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _judge(part: Path) -> ImageFacts:

@@ -26,12 +26,25 @@ class MachineRecord(msgspec.Struct, frozen=True, kw_only=True):
     port: int
     guest: Guest
     booted: bool = False
+    running: bool = True
     serial: list[str] = msgspec.field(default_factory=list)
     captures: dict[JobId, Frozen] = msgspec.field(default_factory=dict)
 
     @property
     def machine(self) -> Machine:
-        return Machine(key=self.key, instance_id=self.instance_id, state=MachineState.RUNNING, accelerator="simulated")
+        return Machine(
+            key=self.key,
+            instance_id=self.instance_id,
+            state=MachineState.RUNNING if self.running else MachineState.STOPPED,
+            accelerator="simulated",
+            ssh_port=self.port,
+            why="" if self.running else "it was switched off",
+        )
+
+    @property
+    def answers(self) -> bool:
+        """Whether its guest does."""
+        return self.booted and self.running
 
     @property
     def door(self) -> Door:

@@ -1,0 +1,202 @@
+"""The matrix: every scenario, killed at every point of its undisturbed run, started again, and held against the model."""
+
+import asyncio
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from postgres import Server
+
+from darkroom.drivers.simulated import Faults
+from darkroom.workflows import runner
+
+from .model import World, look, problems
+from .place import Place, in_child, new_place
+from .points import Point
+from .scenarios import SCENARIOS, Scenario
+from .service import Api, dying_at, lay, recorded, recorder, running, until_over
+
+KILLED = -signal.SIGKILL
+#: Cases at a time.
+PARALLEL = int(os.environ.get("DARKROOM_CRASH_PARALLEL", "2"))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A scenario in which the service is killed at these points, one in each run."""
+
+    scenario: str
+    kills: tuple[Point, ...]
+
+    def __str__(self) -> str:
+        return f"{self.scenario}, killed at {' and at '.join(map(str, self.kills))}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    case: Case
+    wrong: list[str] = field(default_factory=list)
+    kills: int = 0  #: how often the service was killed
+
+
+@dataclass
+class Prepared:
+    """A scenario ready to run: a place in which its job has been accepted, what an undisturbed run leaves and meets."""
+
+    scenario: Scenario
+    place: Place
+    world: World
+    points: list[Point]
+
+    def cases(self) -> list[Case]:
+        """Return one case for each point from which the scenario dies."""
+        effects = [point.effect for point in self.points]
+        start = effects.index(self.scenario.dies_from) if self.scenario.dies_from else 0
+        return [Case(self.scenario.name, (point,)) for point in self.points[start:]]
+
+    def twice(self, count: int, seed: int) -> list[Case]:
+        """Return a sample of cases in which the resumed run is killed too."""
+        chance = random.Random(seed)
+        first = [case.kills[0] for case in self.cases()]
+        return [Case(self.scenario.name, (chance.choice(first), chance.choice(self.points))) for _ in range(count)]
+
+
+_playing: list["Matrix"] = []
+
+
+def _play(case: Case) -> Outcome:
+    return _playing[-1].play_one(case)
+
+
+class Matrix:
+    """Prepares scenarios on one database and plays cases, each in a copy of the prepared place."""
+
+    def __init__(self, folder: Path, server: Server | None) -> None:
+        self._folder, self._server = folder, server
+        self._bases: dict[tuple[str, ...], Place] = {}
+        self._prepared: dict[str, Prepared] = {}
+
+    def prepare(self, name: str) -> Prepared:
+        """Accept the scenario's order in a new place, and see what an undisturbed run makes of it."""
+        if name not in self._prepared:
+            scenario = SCENARIOS[name]
+            place = self._base(scenario.servers).copy(self._new_folder())
+            self._must(in_child(lambda: _order(place, scenario), place.log), place)
+            self._prepared[name] = self._run_undisturbed(scenario, place)
+        return self._prepared[name]
+
+    def play(self, cases: Sequence[Case]) -> Iterator[Outcome]:
+        """Play cases, some at a time; their outcomes come as they are there."""
+        for name in {case.scenario for case in cases}:
+            self.prepare(name)
+        # The players are forks of this process and so have the matrix; it cannot be sent to them.
+        _playing.append(self)
+        with multiprocessing.get_context("fork").Pool(PARALLEL) as pool:
+            yield from pool.imap_unordered(_play, cases)
+        _playing.remove(self)
+
+    def play_one(self, case: Case) -> Outcome:
+        prepared = self._prepared[case.scenario]
+        place = prepared.place.copy(self._new_folder())
+        scenario = prepared.scenario
+        wrong: list[str] = []
+        kills = 0
+        for kill in case.kills:
+            code = in_child(lambda kill=kill: _serve(place, scenario, kill=kill), place.log)
+            kills += code == KILLED
+            if code not in (KILLED, 0):
+                wrong.append(f"the service ended with {code} instead of being killed at {kill}")
+        if not kills:
+            wrong.append(f"the service was never at {case.kills[0]}")
+        code = in_child(lambda: _serve(place, scenario), place.log)
+        if code:
+            wrong.append(f"the service, started again, ended with {code}")
+        else:
+            wrong += problems(place, scenario.end, prepared.world)
+        if wrong:
+            wrong.append(f"log: {place.log.read_text(errors='replace')[-3000:]}")
+        place.remove()
+        return Outcome(case, wrong, kills)
+
+    def _base(self, servers: tuple[str, ...]) -> Place:
+        """Return a place with an image, applications, and these servers."""
+        if servers not in self._bases:
+            place = new_place(self._new_folder(), self._server)
+            self._must(in_child(lambda: _furnish(place, servers), place.log), place)
+            self._bases[servers] = place
+        return self._bases[servers]
+
+    def _run_undisturbed(self, scenario: Scenario, place: Place) -> Prepared:
+        trial = place.copy(self._new_folder())
+        trace = trial.data.with_suffix(".points")
+        self._must(in_child(lambda: _serve(trial, scenario, trace=trace), trial.log), trial)
+        wrong = problems(trial, scenario.end, None)
+        assert not wrong, f"{scenario.name}, undisturbed: {wrong}"
+        prepared = Prepared(scenario, place, look(trial), recorded(trace))
+        trial.remove()
+        trace.unlink()
+        return prepared
+
+    def _new_folder(self) -> Path:
+        return self._folder / f"{os.getpid()}-{random.randbytes(6).hex()}"
+
+    @staticmethod
+    def _must(code: int, place: Place) -> None:
+        assert code == 0, f"exit code {code}\n{place.log.read_text(errors='replace')[-4000:]}"
+
+
+async def _furnish(place: Place, servers: Iterable[str]) -> None:
+    async with running(place) as (service, api):
+        await api.add_image()
+        await api.add_app("package", "package")
+        await api.add_app("script", "script")
+        for name in servers:
+            await api.create(name)
+            await until_over(service, place)
+
+
+async def _order(place: Place, scenario: Scenario) -> None:
+    """Accept the order in a process that does not work, with the faults switched on."""
+    async with running(place, role="api") as (_, api):
+        await scenario.order(api)
+    faults = Faults(place.data / "simulated" / "faults.json")
+    for call, fault in scenario.faults.items():
+        faults.set(call, fault)
+
+
+async def _serve(place: Place, scenario: Scenario, *, kill: Point | None = None, trace: Path | None = None) -> None:
+    """Run the service until all jobs have ended, or it dies."""
+    runner.CANCEL_INTERVAL = 0.02
+    hanging = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    do = recorder(trace) if trace else dying_at(kill) if kill else lambda _: None
+
+    def met(point: Point) -> None:
+        do(point)
+        if point.effect == scenario.hangs:
+            loop.call_soon_threadsafe(hanging.set)
+
+    lay(place, met)
+    async with running(place, **scenario.settings) as (service, api):
+        canceller = asyncio.create_task(_cancel(place, api, hanging)) if scenario.hangs else None
+        await until_over(service, place)
+        if canceller:
+            canceller.cancel()
+        os._exit(0)
+
+
+async def _cancel(place: Place, api: Api, hanging: asyncio.Event) -> None:
+    """Cancel the last job once it hangs, as a client does that does not know whether it has done so before."""
+    await hanging.wait()
+    ((job,),) = place.rows("SELECT max(id) FROM jobs WHERE status = 'RUNNING'")
+    if job is not None:
+        await api.cancel(str(job))
+
+
+def clean(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

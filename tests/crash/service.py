@@ -1,0 +1,143 @@
+"""The service in a process of the tests: started by darkroom.app as ever, asked by its API without a socket."""
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import msgspec
+
+from darkroom import app
+from darkroom.telemetry import logging
+from darkroom.wire.signing import sign
+from darkroom.workflows import takeover
+
+from .place import Place
+from .points import Point, Points
+
+FLAVOUR = "workspace.appstream.general.large.2"
+#: DBOS's statuses of workflows that nobody will run any more.
+_OVER = "('SUCCESS', 'ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')"
+
+
+class Api:
+    """The API of a service in this process, as its first user."""
+
+    def __init__(self, service: app.Service, credentials: dict[str, str]) -> None:
+        transport = httpx2.ASGITransport(app=service.application())
+        self._client = httpx2.AsyncClient(transport=transport, base_url="http://darkroom")
+        self._keys = {"access_key": credentials["access_key"], "secret_key": credentials["secret_key"]}
+        self._project = credentials["project_id"]
+
+    async def ask(self, method: str, path: str, body: Any = None, *, content: bytes | None = None) -> Any:
+        path = path if path.startswith("/") else f"/v1/{self._project}/{path}"
+        headers = {"X-Project-Id": self._project}
+        streamed = content is not None
+        if streamed:
+            headers["Content-Type"] = "application/octet-stream"
+        elif body is not None:
+            content, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
+        url = f"http://darkroom{path}"
+        headers |= sign(method, url, headers, b"" if streamed else content or b"", unsigned_payload=streamed, **self._keys)
+        answer = await self._client.request(method, url, content=content, headers=headers)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    async def add_image(self) -> str:
+        added = await self.ask("POST", "/v2/images", {"name": "base", "__imagetype": "private"})
+        await self.ask("PUT", f"/v2/images/{added['id']}/file", content=b"a disk")
+        return str(added["id"])
+
+    async def add_app(self, name: str, kind: str) -> str:
+        order = {"name": name, "version": "1", "kind": kind, "file_name": f"{name}.sh"}
+        added = await self.ask("POST", "apps", order)
+        await self.ask("PUT", f"apps/{added['id']}/file", content=b"#!/bin/sh\n")
+        return str(added["id"])
+
+    async def create(self, name: str, **more: Any) -> str:
+        """Order a server of the image that was added last."""
+        images = await self.ask("GET", "/v2/images?name=base")
+        order = {
+            "name": name, "product_id": FLAVOUR, "vpc_id": "8d0f2a55-6d6c-4c0e-9b1d-0c5d5b5f1a11",
+            "subnet_id": "4f7b0b3e-2f0a-4f52-8a1c-9a2c1d7e2b22", "root_volume": {"type": "SAS", "size": 80},
+            "image_ref": {"id": images["images"][0]["id"], "image_type": "private"},
+            "authorize_accounts": [{"account": "builder", "account_type": "USER"}], **more,
+        }  # fmt: skip
+        return str((await self.ask("POST", "image-servers", order))["job_id"])
+
+    async def servers(self) -> list[str]:
+        """Return the ids of all servers, oldest first."""
+        listed = await self.ask("GET", "image-servers?limit=100")
+        return sorted(each["id"] for each in listed["items"])
+
+    async def build(self, server: str, name: str = "golden", *, sysprep: bool) -> str:
+        order = {"name": name, "execute_sysprep": sysprep}
+        return str((await self.ask("POST", f"image-servers/{server}/actions/recreate-image", order))["job_id"])
+
+    async def delete(self, *servers: str, recursive: bool) -> str:
+        order = {"items": list(servers), "recursive": recursive}
+        return str((await self.ask("PATCH", "image-servers/actions/batch-delete", order))["job_id"])
+
+    async def cancel(self, job: str) -> None:
+        await self.ask("POST", f"image-server-jobs/{job}/actions/cancel", {})
+
+
+@asynccontextmanager
+async def running(place: Place, **settings: Any) -> AsyncIterator[tuple[app.Service, Api]]:
+    """Run a service of all roles, unless the settings say otherwise, in this process."""
+    takeover.ROUND = 0.05  # type: ignore[misc]
+    chosen = place.settings(**settings)
+    logging.set_up(chosen.log_level, chosen.log_format)
+    service = app.Service(chosen)
+    async with service.running() as credentials:
+        if credentials:
+            chosen.credentials.write_bytes(msgspec.json.encode(credentials))
+        yield service, Api(service, json.loads(chosen.credentials.read_text()))
+
+
+async def until_over(service: app.Service, place: Place) -> None:
+    """Return when no job and no workflow of DBOS is under way."""
+    jobs = "SELECT count(*) FROM jobs WHERE status NOT IN ('SUCCESS', 'FAILED')"
+    workflows = f"SELECT count(*) FROM {place.dbos}workflow_status WHERE status NOT IN {_OVER}"
+    database = service.store.database
+    while True:
+        counts = [await database.one(sql) for sql in (jobs, workflows)]
+        if all(row == (0,) for row in counts):
+            return
+        await asyncio.sleep(0.01)
+
+
+def recorder(path: Path) -> Callable[[Point], None]:
+    """Return what writes down each point, one a line."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+    def record(point: Point) -> None:
+        os.write(handle, f"{point.number} {point.effect}\n".encode())
+
+    return record
+
+
+def recorded(path: Path) -> list[Point]:
+    lines = (line.split(" ", 1) for line in path.read_text().splitlines())
+    return [Point(effect, int(number)) for number, effect in lines]
+
+
+def dying_at(target: Point) -> Callable[[Point], None]:
+    """Return what kills this process, as a loss of power does, at a point."""
+
+    def die(point: Point) -> None:
+        if point == target:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return die
+
+
+def lay(place: Place, on: Callable[[Point], None]) -> Points:
+    points = Points(place.data, on)
+    points.lay()
+    return points
