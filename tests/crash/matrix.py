@@ -13,35 +13,42 @@ from pathlib import Path
 from postgres import Server
 
 from darkroom.drivers.simulated import Faults
-from darkroom.workflows import runner
+from darkroom.workflows import runner, takeover
 
+from .blows import Blow, Kind, prepared
 from .model import World, look, problems
 from .place import Place, in_child, new_place
 from .points import Point
 from .scenarios import SCENARIOS, Scenario
-from .service import Api, dying_at, lay, recorded, recorder, running, until_over
+from .service import Api, lay, recorded, recorder, running, until_over
 
-KILLED = -signal.SIGKILL
+#: Exit codes that a process may have after a blow; 0 is that of one that has brought its jobs to their end.
+_ENDS = {
+    Kind.KILL: {-signal.SIGKILL, 0},
+    Kind.GONE: {takeover.LOST_DATABASE, 0},
+    Kind.FORWARD: {0},
+    Kind.BACK: {0},
+}
 #: Cases at a time.
 PARALLEL = int(os.environ.get("DARKROOM_CRASH_PARALLEL", "2"))
 
 
 @dataclass(frozen=True)
 class Case:
-    """A scenario in which the service is killed at these points, one in each run."""
+    """A scenario in which the service is struck by these blows, one in each run."""
 
     scenario: str
-    kills: tuple[Point, ...]
+    blows: tuple[Blow, ...]
 
     def __str__(self) -> str:
-        return f"{self.scenario}, killed at {' and at '.join(map(str, self.kills))}"
+        return f"{self.scenario}, {' and '.join(map(str, self.blows))}"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    case: Case
+    case: object
     wrong: list[str] = field(default_factory=list)
-    kills: int = 0  #: how often the service was killed
+    ends: int = 0  #: how often the service was ended by a blow
 
 
 @dataclass
@@ -53,17 +60,23 @@ class Prepared:
     world: World
     points: list[Point]
 
-    def cases(self) -> list[Case]:
+    def cases(self, kind: Kind = Kind.KILL) -> list[Case]:
         """Return one case for each point from which the scenario dies."""
-        effects = [point.effect for point in self.points]
-        start = effects.index(self.scenario.dies_from) if self.scenario.dies_from else 0
-        return [Case(self.scenario.name, (point,)) for point in self.points[start:]]
+        return [Case(self.scenario.name, (Blow(kind, point),)) for point in self._deadly()]
 
     def twice(self, count: int, seed: int) -> list[Case]:
         """Return a sample of cases in which the resumed run is killed too."""
         chance = random.Random(seed)
-        first = [case.kills[0] for case in self.cases()]
-        return [Case(self.scenario.name, (chance.choice(first), chance.choice(self.points))) for _ in range(count)]
+        pairs = [(chance.choice(self._deadly()), chance.choice(self.points)) for _ in range(count)]
+        return [Case(self.scenario.name, (Blow(Kind.KILL, one), Blow(Kind.KILL, other))) for one, other in pairs]
+
+    def in_steps(self, kind: Kind) -> list[Case]:
+        """Return one case for each call of the driver: a blow of this kind before it, and one after it."""
+        return [case for case in self.cases(kind) if case.blows[0].point.effect.startswith(("compute.", "images."))]
+
+    def _deadly(self) -> list[Point]:
+        effects = [point.effect for point in self.points]
+        return self.points[effects.index(self.scenario.dies_from) if self.scenario.dies_from else 0 :]
 
 
 _playing: list["Matrix"] = []
@@ -85,7 +98,7 @@ class Matrix:
         """Accept the scenario's order in a new place, and see what an undisturbed run makes of it."""
         if name not in self._prepared:
             scenario = SCENARIOS[name]
-            place = self._base(scenario.servers).copy(self._new_folder())
+            place = self._base(scenario.servers).copy(self.new_folder())
             self._must(in_child(lambda: _order(place, scenario), place.log), place)
             self._prepared[name] = self._run_undisturbed(scenario, place)
         return self._prepared[name]
@@ -102,17 +115,17 @@ class Matrix:
 
     def play_one(self, case: Case) -> Outcome:
         prepared = self._prepared[case.scenario]
-        place = prepared.place.copy(self._new_folder())
+        place = prepared.place.copy(self.new_folder())
         scenario = prepared.scenario
         wrong: list[str] = []
-        kills = 0
-        for kill in case.kills:
-            code = in_child(lambda kill=kill: _serve(place, scenario, kill=kill), place.log)
-            kills += code == KILLED
-            if code not in (KILLED, 0):
-                wrong.append(f"the service ended with {code} instead of being killed at {kill}")
-        if not kills:
-            wrong.append(f"the service was never at {case.kills[0]}")
+        ends = 0
+        for number, blow in enumerate(case.blows):
+            code = in_child(lambda blow=blow: _serve(place, scenario, blow=blow), place.log)
+            ends += code != 0
+            if code not in _ENDS[blow.kind]:
+                wrong.append(f"the service ended with {code} when it was {blow}")
+            if number == 0 and blow.kind is Kind.KILL and not ends:
+                wrong.append(f"the service was never at {blow.point}")
         code = in_child(lambda: _serve(place, scenario), place.log)
         if code:
             wrong.append(f"the service, started again, ended with {code}")
@@ -121,18 +134,18 @@ class Matrix:
         if wrong:
             wrong.append(f"log: {place.log.read_text(errors='replace')[-3000:]}")
         place.remove()
-        return Outcome(case, wrong, kills)
+        return Outcome(case, wrong, ends)
 
     def _base(self, servers: tuple[str, ...]) -> Place:
         """Return a place with an image, applications, and these servers."""
         if servers not in self._bases:
-            place = new_place(self._new_folder(), self._server)
+            place = new_place(self.new_folder(), self._server)
             self._must(in_child(lambda: _furnish(place, servers), place.log), place)
             self._bases[servers] = place
         return self._bases[servers]
 
     def _run_undisturbed(self, scenario: Scenario, place: Place) -> Prepared:
-        trial = place.copy(self._new_folder())
+        trial = place.copy(self.new_folder())
         trace = trial.data.with_suffix(".points")
         self._must(in_child(lambda: _serve(trial, scenario, trace=trace), trial.log), trial)
         wrong = problems(trial, scenario.end, None)
@@ -142,7 +155,7 @@ class Matrix:
         trace.unlink()
         return prepared
 
-    def _new_folder(self) -> Path:
+    def new_folder(self) -> Path:
         return self._folder / f"{os.getpid()}-{random.randbytes(6).hex()}"
 
     @staticmethod
@@ -169,12 +182,13 @@ async def _order(place: Place, scenario: Scenario) -> None:
         faults.set(call, fault)
 
 
-async def _serve(place: Place, scenario: Scenario, *, kill: Point | None = None, trace: Path | None = None) -> None:
+async def _serve(place: Place, scenario: Scenario, *, blow: Blow | None = None, trace: Path | None = None) -> None:
     """Run the service until all jobs have ended, or it dies."""
+    place, strike = prepared(place, blow)
     runner.CANCEL_INTERVAL = 0.02
     hanging = asyncio.Event()
     loop = asyncio.get_running_loop()
-    do = recorder(trace) if trace else dying_at(kill) if kill else lambda _: None
+    do = recorder(trace) if trace else strike
 
     def met(point: Point) -> None:
         do(point)

@@ -1,5 +1,6 @@
 """Places: a data folder and a database in which a service runs, dies and runs again; copies of places made before."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -41,7 +42,7 @@ class Place:
     def settings(self, **more: Any) -> Settings:
         values = {
             "data": self.data, "database": self.url, "driver": "simulated", "simulated_durations": INSTANT,
-            "poll_interval": 0.01, "log_format": "json", "log_level": "warning", **self.more, **more,
+            "poll_interval": 0.01, "log_format": "json", "log_level": "warning", "port": 0, **self.more, **more,
         }  # fmt: skip
         return Settings(**values)
 
@@ -77,13 +78,15 @@ def new_place(folder: Path, server: Server | None, **more: Any) -> Place:
     return Place(folder, server, server.create() if server else "", more)
 
 
-def in_child(work: Callable[[], Coroutine[Any, Any, None]], log: Path, *, patience: float = PATIENCE) -> int:
+Work = Callable[[], Coroutine[Any, Any, None] | None]
+
+
+def in_child(work: Work, log: Path, *, patience: float = PATIENCE) -> int:
     """Run `work` in a child process; return its exit code, negative for a signal. It must not outlast the patience."""
-    child = spawn(work, log)
-    return ended(child, patience)
+    return ended(spawn(work, log), patience)
 
 
-def spawn(work: Callable[[], Coroutine[Any, Any, None]], log: Path) -> int:
+def spawn(work: Work, log: Path) -> int:
     """Begin `work` in a child process, which has all that is imported here, and return its id.
 
     Only a process without threads may do that: a child has none but the one that made it.
@@ -97,9 +100,7 @@ def spawn(work: Callable[[], Coroutine[Any, Any, None]], log: Path) -> int:
         _become(log)
         _run(work)
         os._exit(0)
-    except SystemExit as end:
-        os._exit(end.code if isinstance(end.code, int) else 1)
-    except BaseException:  # noqa: BLE001 - a child must not go on in what the parent was doing
+    except BaseException:  # a child must not go on in what the parent was doing
         traceback.print_exc()
         sys.stderr.flush()
     finally:
@@ -129,7 +130,7 @@ def _become(log: Path) -> None:
         os.dup2(handle, stream)
 
 
-def _run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    import asyncio
-
-    asyncio.run(work())
+def _run(work: Work) -> None:
+    coroutine = work()
+    if coroutine is not None:
+        asyncio.run(coroutine)

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -125,16 +124,6 @@ def recorder(path: Path) -> Callable[[Point], None]:
 def recorded(path: Path) -> list[Point]:
     lines = (line.split(" ", 1) for line in path.read_text().splitlines())
     return [Point(effect, int(number)) for number, effect in lines]
-
-
-def dying_at(target: Point) -> Callable[[Point], None]:
-    """Return what kills this process, as a loss of power does, at a point."""
-
-    def die(point: Point) -> None:
-        if point == target:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    return die
 
 
 def lay(place: Place, on: Callable[[Point], None]) -> Points:

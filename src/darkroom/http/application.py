@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from darkroom.domain.ids import new_hex
@@ -68,10 +68,18 @@ async def _refuse(request: Request, error: Exception) -> Response:
 async def _refuse_by_status(request: Request, error: Exception) -> Response:
     """Answer for the framework: it raises these for unknown paths and wrong methods."""
     assert isinstance(error, HTTPException)
-    refusal = MethodNotAllowed() if error.status_code == 405 else UnknownPath()
-    answer = await _refuse(request, refusal)
-    answer.headers.update(error.headers or {})
+    if error.status_code != 405:
+        return await _refuse(request, UnknownPath())
+    answer = await _refuse(request, MethodNotAllowed())
+    answer.headers["allow"] = ", ".join(sorted(_methods(request)))
     return answer
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of the request's path: each has a route of its own."""
+    routes: list[BaseRoute] = request.app.routes
+    found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in found if isinstance(route, Route) for method in route.methods or ()}
 
 
 async def _fail(request: Request, error: Exception) -> Response:

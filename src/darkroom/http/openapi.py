@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 
 from darkroom import __version__
 from darkroom.http.answers import JSON
-from darkroom.http.operations import Description, Operation
+from darkroom.http.operations import Operation
 
 _PATH_NAME = re.compile(r"{(\w+)}")
 _REF = "#/components/schemas/{name}"
@@ -29,8 +29,9 @@ _ERRORS = {
     500: "Internal fault",
     503: "Service unavailable",
 }
-#: Where errors have a body of their own (contract section 9.3).
+#: Where errors have a body of their own (contract sections 8 and 9.3): the beginnings of paths, and names for them.
 _KEYSTONE, _KEYSTONE_ERROR = "/v3/", "Identity"
+_IMAGES, _IMAGE_ERROR = "/v2/", "Image"
 
 
 class IdentityProblem(msgspec.Struct):
@@ -43,6 +44,17 @@ class IdentityError(msgspec.Struct):
     """An error of the identity service. `code` is the status."""
 
     error: IdentityProblem
+
+
+class ImageProblem(msgspec.Struct):
+    code: str
+    message: str
+
+
+class ImageError(msgspec.Struct):
+    """An error of the image service."""
+
+    error: ImageProblem
 
 
 class Error(msgspec.Struct):
@@ -68,13 +80,14 @@ def document(described: Iterable[BaseRoute]) -> dict[str, Any]:
     operations = [route for route in described if isinstance(route, Operation)]
     kinds = [kind for each in operations for kind in (each.description.body, each.description.answer)]
     types = [kind for kind in dict.fromkeys(kinds) if kind not in (None, bytes)]
-    schemas, components = msgspec.json.schema_components([*types, Error, IdentityError], ref_template=_REF)
-    schema_of = dict(zip([*types, Error, IdentityError], schemas, strict=True))
+    kinds_of_error = {"": Error, _KEYSTONE_ERROR: IdentityError, _IMAGE_ERROR: ImageError}
+    types += kinds_of_error.values()
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    schema_of = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for operation in operations:
         methods = paths.setdefault(operation.path, {"parameters": _path_parameters(operation.path)})
-        kind = _KEYSTONE_ERROR if operation.path.startswith(_KEYSTONE) else ""
-        methods[operation.method.lower()] = _operation(operation.description, schema_of, kind)
+        methods[operation.method.lower()] = _operation(operation, schema_of)
     made: dict[str, Any] = _with_readable_patterns(
         {
             "openapi": "3.1.0",
@@ -85,7 +98,7 @@ def document(described: Iterable[BaseRoute]) -> dict[str, Any]:
                 "schemas": components,
                 "responses": {
                     f"{kind}{status}": {"description": meaning, "content": _json(schema_of[body])}
-                    for kind, body in (("", Error), (_KEYSTONE_ERROR, IdentityError))
+                    for kind, body in kinds_of_error.items()
                     for status, meaning in _ERRORS.items()
                 },
                 "securitySchemes": {
@@ -113,11 +126,15 @@ def _path_parameters(path: str) -> list[dict[str, Any]]:
     return [{"name": name, "in": "path", "required": True, "schema": schema} for name in _PATH_NAME.findall(path)]
 
 
-def _operation(description: Description, schema_of: dict[Any, dict[str, Any]], error_kind: str) -> dict[str, Any]:
+def _operation(described: Operation, schema_of: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+    description = described.description
     answer: dict[str, Any] = {"description": description.summary}
     if description.answer is not None:
         answer["content"] = _content(description.answer, schema_of)
-    errors = {str(status): {"$ref": f"#/components/responses/{error_kind}{status}"} for status in _ERRORS}
+    errors = {
+        str(status): {"$ref": f"#/components/responses/{_error_kind(described.path, status)}{status}"}
+        for status in _ERRORS
+    }
     operation: dict[str, Any] = {
         "operationId": description.operation_id,
         "summary": description.summary,
@@ -129,6 +146,13 @@ def _operation(description: Description, schema_of: dict[Any, dict[str, Any]], e
     if not description.signed_in:
         operation["security"] = [{}]
     return operation
+
+
+def _error_kind(path: str, status: int) -> str:
+    if path.startswith(_KEYSTONE):
+        return _KEYSTONE_ERROR
+    # That sign-in failed is said by the gateway, before the image service is asked.
+    return _IMAGE_ERROR if path.startswith(_IMAGES) and status != 401 else ""
 
 
 def _content(kind: Any, schema_of: dict[Any, dict[str, Any]]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from darkroom.domain.times import Clock
 from darkroom.drivers.base import ImageStore
 from darkroom.errors import Conflict, Forbidden
 from darkroom.services.quotas import check_images
-from darkroom.services.uploads import Upload
+from darkroom.services.uploads import Upload, given_up
 from darkroom.store.images import ImagePage
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
@@ -73,12 +73,13 @@ class Images:
         try:
             async with upload.alive():
                 facts = await self._image_store.receive(image.id, chunks)
-        except BaseException:
-            await upload.end(status=ImageStatus.QUEUED)
+        except BaseException as error:
+            if not await upload.end(status=ImageStatus.QUEUED) and isinstance(error, OSError):
+                raise given_up(image) from error  # what it had written was cleared for the one that came after it
             raise
         whole = {"size": facts.size, "virtual_size": facts.virtual_size, "sha256": facts.sha256}
         if not await upload.end(status=ImageStatus.ACTIVE, **whole):
-            raise Conflict(f"The upload of the image {image.id} was given up meanwhile; send it again.")
+            raise given_up(image)
 
     async def download(self, caller: Caller, image_id: str) -> tuple[Image, AsyncIterator[bytes]]:
         """Return an active image and its bytes. Raises Conflict if it is not active."""

@@ -13,13 +13,18 @@ import structlog
 
 from darkroom.domain.images import Image, ImageStatus
 from darkroom.domain.times import Clock
-from darkroom.errors import DarkroomError
+from darkroom.errors import Conflict, DarkroomError
 from darkroom.store.store import Store
 
 log = structlog.get_logger(__name__)
 
 #: Seconds between two signs of life.
 BEAT: Final = 5.0
+
+
+def given_up(image: Image) -> Conflict:
+    """Return what to tell whoever sent an upload that was silent for too long."""
+    return Conflict(f"The upload of the image {image.id} was given up meanwhile; send it again.")
 
 
 class Upload:

@@ -30,7 +30,7 @@ def envelope_for(path: str, error: DarkroomError, request_id: str) -> dict[str, 
         return identity_envelope(error)
     if path.startswith("/v3.0/") and not isinstance(error, UnknownPath):
         return native_envelope(error)
-    if path.startswith("/v2/"):
+    if path.startswith("/v2/") and not error.code.startswith("APIGW."):
         return image_envelope(error)
     return envelope(error, request_id)
 

@@ -27,14 +27,15 @@ class Retention:
     async def purge(self) -> list[Problem]:
         """Purge all that is old enough."""
         before = self._clock() - self._days * DAY_MS
+        # What has gone first: the event that tells so may be one of the job that removed it.
+        while await self._store.write(lambda tx: tx.retention.purge_removed(before, BATCH)) == BATCH:
+            pass
         purged = 0
         while job_ids := await self._store.write(lambda tx: tx.retention.old_jobs(before, BATCH)):
             # The engine's records first: if that is as far as it gets, the jobs are still there to be purged again.
             await asyncio.to_thread(self._forget, job_ids)
             await self._store.write(lambda tx: tx.retention.purge_jobs(job_ids))
             purged += len(job_ids)
-        while await self._store.write(lambda tx: tx.retention.purge_removed(before, BATCH)) == BATCH:
-            pass
         if purged:
             log.info("old jobs were purged", jobs=purged)
         return []

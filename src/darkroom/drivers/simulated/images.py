@@ -43,6 +43,8 @@ class SimulatedImageStore:
         fault = self.faults.take("receive", [image_id])
         if fault and not fault.after:
             await fault.strike()
+        for former in parts_beside(self._disk(image_id)):
+            former.unlink(missing_ok=True)
         with self._part(image_id) as part:
             with part.open("wb") as file:
                 async for chunk in chunks:

@@ -1,0 +1,220 @@
+"""Reconciliation of machines: orphans go, stopped machines come back, gone ones are told of; jobs are never disturbed."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from house import HOUR, MINUTE, PROJECT, World
+
+from darkroom.domain.chores import Problem
+from darkroom.domain.jobs import SubJobStatus
+from darkroom.domain.servers import ServerStatus
+from darkroom.workflows.reconcile import GRACE_MS, STARTS, Machines
+
+BUSY = [status for status in ServerStatus if status not in (ServerStatus.ACTIVE, ServerStatus.BUILT)]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = World(tmp_path)
+    yield world
+    world.store.close()
+
+
+def reconcile(world: World) -> list[Problem]:
+    return world.run(Machines(world.tools).reconcile())
+
+
+def state(world: World, key: str) -> str:
+    return world.run(world.compute.find(key)).state
+
+
+# Machines without a record
+
+
+def test_a_machine_that_no_record_knows_of_is_removed_and_told_of(world: World) -> None:
+    orphan, kept = world.machine(), world.server()
+    world.clock.passes(GRACE_MS + 1)
+    assert reconcile(world) == []
+    assert world.keys() == {kept}
+    ((kind, data),) = world.told(orphan)
+    assert (kind, data["state"]) == ("machine.orphan_removed", "running")
+    assert world.rows("SELECT project_id FROM events WHERE resource_id = ?", orphan) == [("",)]
+
+
+def test_the_event_is_the_projects_that_the_machine_belonged_to(world: World) -> None:
+    server, job = world.server(), world.job()
+    world.write(lambda tx: tx.servers.remove(server, world.clock(), job=job))
+    world.clock.passes(GRACE_MS + 1)
+    reconcile(world)
+    assert world.keys() == set()
+    row = world.rows("SELECT project_id FROM events WHERE kind = 'machine.orphan_removed'")
+    assert row == [(PROJECT,)]
+
+
+def test_a_young_machine_is_let_be(world: World) -> None:
+    key = world.machine()
+    world.clock.passes(GRACE_MS)
+    reconcile(world)
+    assert world.keys() == {key}
+
+
+def test_a_machine_about_which_a_job_runs_is_let_be(world: World) -> None:
+    key = world.machine()
+    world.job(SubJobStatus.RUNNING, resource_id=key)
+    world.clock.passes(GRACE_MS + 1)
+    reconcile(world)
+    assert world.keys() == {key}
+
+
+def test_a_machine_that_is_named_by_no_servers_id_is_not_ours(world: World) -> None:
+    world.machine("somebody-elses")
+    world.clock.passes(GRACE_MS + 1)
+    reconcile(world)
+    assert world.keys() == {"somebody-elses"}
+
+
+def test_a_released_machine_is_no_orphan(world: World) -> None:
+    key = world.machine()
+    world.run(world.compute.release(key))
+    world.clock.passes(GRACE_MS + 1)
+    reconcile(world)
+    assert (world.data / "simulated" / "released" / f"{key}.json").exists()
+    assert world.kinds(key) == []
+
+
+# Servers whose machine is gone
+
+
+@pytest.mark.parametrize("status", [ServerStatus.ACTIVE, ServerStatus.BUILT])
+def test_a_server_whose_machine_is_gone_is_in_error_and_says_why(world: World, status: ServerStatus) -> None:
+    server = world.server(status)
+    world.run(world.compute.delete(server))
+    reconcile(world)
+    assert world.status(server) == "ERROR"
+    kind, data = world.told(server)[-1]
+    assert (kind, data["status"]) == ("server.moved", "ERROR")
+    assert "gone" in data["reason"]
+    before = world.told(server)
+    reconcile(world)
+    assert world.told(server) == before, "once is enough"
+
+
+@pytest.mark.parametrize("status", BUSY)
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_server_that_a_job_is_about_is_not_touched(world: World, status: ServerStatus, stopped: bool) -> None:
+    server = world.server(status)
+    if stopped:
+        world.compute.switch_off(server)
+    else:
+        world.run(world.compute.delete(server))
+    before = world.told(server)
+    reconcile(world)
+    assert (world.status(server), world.told(server)) == (status, before)
+    if stopped:
+        assert state(world, server) == "stopped"
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_server_to_which_somebody_attaches_is_not_touched(world: World, stopped: bool) -> None:
+    server = world.server()
+    record = world.run(world.store.servers.get(PROJECT, server))
+    now = world.clock()
+    world.write(lambda tx: tx.attachments.begin(record, "lease", now, now + 1000, of={ServerStatus.ACTIVE}))
+    if stopped:
+        world.compute.switch_off(server)
+    else:
+        world.run(world.compute.delete(server))
+    reconcile(world)
+    assert world.status(server) == "ACTIVE"
+    world.clock.passes(1000)
+    reconcile(world)
+    assert (world.status(server) == "ACTIVE", "server.restarted" in world.kinds(server)) == (stopped, stopped)
+
+
+# Machines that have stopped
+
+
+def test_a_machine_that_stopped_is_started_again_with_all_that_was_on_its_disk(world: World) -> None:
+    server = world.server()
+    world.compute.write_file(server, "/opt/half-finished", "work of a morning")
+    world.compute.switch_off(server)
+    assert reconcile(world) == []
+    assert (world.status(server), state(world, server)) == ("ACTIVE", "running")
+    assert world.compute.read_file(server, "/opt/half-finished") == "work of a morning"
+    (stopped, data), (restarted, _) = world.told(server)[-2:]
+    assert (stopped, restarted) == ("server.machine_stopped", "server.restarted")
+    assert (data["why"], data["start"], data["of"]) == ("it was switched off", 1, STARTS)
+    assert data["console"][-1] == "reboot: Power down"
+
+
+def stop_and_reconcile(world: World, server: str, times: int) -> None:
+    for _ in range(times):
+        world.clock.passes(MINUTE)
+        world.compute.switch_off(server)
+        reconcile(world)
+
+
+def test_a_machine_that_does_nothing_but_stop_is_given_up_with_the_reason(world: World) -> None:
+    server = world.server()
+    stop_and_reconcile(world, server, STARTS)
+    assert (world.status(server), state(world, server)) == ("ACTIVE", "running")
+    stop_and_reconcile(world, server, 1)
+    assert (world.status(server), state(world, server)) == ("ERROR", "stopped")
+    reason = world.told(server)[-1][1]["reason"]
+    assert f"started again {STARTS} times within an hour" in reason
+    assert "it was switched off" in reason
+    assert reason.endswith("reboot: Power down")
+
+
+def test_stops_of_more_than_an_hour_ago_do_not_count(world: World) -> None:
+    server = world.server()
+    stop_and_reconcile(world, server, STARTS)
+    world.clock.passes(HOUR)
+    stop_and_reconcile(world, server, STARTS)
+    assert (world.status(server), state(world, server)) == ("ACTIVE", "running")
+
+
+def test_a_start_that_fails_counts_and_is_a_problem_until_it_succeeds(world: World) -> None:
+    server, other = world.server(), world.server()
+    for key in (server, other):
+        world.compute.switch_off(key)
+    world.fault("restart", "MachineFailed", message="QEMU ended at once", only=server)
+    for _ in range(STARTS):
+        world.clock.passes(MINUTE)
+        assert reconcile(world) == [Problem(project_id=PROJECT, resource_id=server, problem="QEMU ended at once")]
+    assert state(world, other) == "running", "one that fails keeps no other from being seen to"
+    assert world.status(server) == "ACTIVE"
+    assert reconcile(world) == []
+    assert world.status(server) == "ERROR"
+
+
+def test_a_machine_that_got_another_port_is_found_there(world: World) -> None:
+    server = world.server()
+    file = world.data / "simulated" / "machines" / f"{server}.json"
+    machine = msgspec.json.decode(file.read_bytes())
+    file.write_bytes(msgspec.json.encode({**machine, "port": 4022}))
+    reconcile(world)
+    record = world.run(world.store.servers.get(PROJECT, server))
+    access = world.run(world.store.servers.access(record))
+    assert (access.port, access.password) == (4022, "p")
+    assert world.told(server)[-1] == ("server.door_moved", {"address": "127.0.0.1", "port": 4022})
+    before = world.told(server)
+    reconcile(world)
+    assert world.told(server) == before
+
+
+# A driver that fails
+
+
+@pytest.mark.parametrize("call", ["delete", "find"])
+def test_what_could_not_be_seen_to_is_seen_to_the_next_time(world: World, call: str) -> None:
+    orphan, gone = world.machine(), world.server()
+    world.run(world.compute.delete(gone))
+    world.clock.passes(GRACE_MS + 1)
+    world.fault(call, "DeleteFailed", message="busy", times=1)
+    reconcile(world)
+    assert {orphan in world.keys(), world.status(gone) == "ACTIVE"} == {True, False}, "only one of them failed"
+    reconcile(world)
+    assert (world.keys(), world.status(gone)) == (set(), "ERROR")
