@@ -115,7 +115,9 @@ class Server:
         return (self._folder / "log").read_text(errors="replace")[-4000:]
 
     def _run(self, program: str, *words: str, log: int) -> subprocess.Popen[bytes]:
-        other = {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []} if not os.geteuid() else {}
+        other = (
+            {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []} if not os.geteuid() else {}
+        )
         return subprocess.Popen(
             [self._programs / program, *words], cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}, start_new_session=True, **other,

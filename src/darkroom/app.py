@@ -16,7 +16,7 @@ from darkroom.domain.ids import Snowflakes
 from darkroom.domain.limits import Quota, Room, Rooms
 from darkroom.domain.times import now_ms
 from darkroom.drivers.base import Compute, ImageStore
-from darkroom.http import application, health, iam, openapi
+from darkroom.http import application, health, iam, openapi, watching
 from darkroom.http import apps as app_routes
 from darkroom.http import attach as attach_routes
 from darkroom.http import images as image_routes
@@ -36,6 +36,7 @@ from darkroom.services.new_jobs import NewJobs
 from darkroom.services.retries import Retries
 from darkroom.services.servers import Servers
 from darkroom.services.upkeep import Upkeep
+from darkroom.services.watching import Watching
 from darkroom.settings import Settings
 from darkroom.startup import CannotStart, alone, announce, listening, secret_key, write_private
 from darkroom.store.app_files import AppFiles
@@ -97,6 +98,7 @@ class Service:
         self.cleaning = Cleaning(self.store, self.engine.clean, now_ms)
         self.upkeep = Upkeep(self.store, self.compute, self.image_store)
         self.housekeeping = Housekeeping(self.store, _chores(settings, tools, self.engine), now_ms)
+        self.watching = Watching(self.store)
         self.retries = Retries(self.store, new_jobs, now_ms)
         self.servers = Servers(self.store, new_jobs, FLAVOURS, quota, snowflakes, now_ms)
 
@@ -123,7 +125,9 @@ class Service:
         """Return the ASGI application; it expects the service to run."""
         operations = Operations(Authenticator(self.iam.identity, now_ms))
         described = [
-            *job_routes.routes(operations, self.jobs, self.retries),
+            # Before those of jobs: to them, `events` would be the id of a job.
+            *watching.routes(operations, self.watching),
+            *job_routes.routes(operations, self.jobs, self.retries, self.watching),
             *server_routes.routes(operations, self.servers),
             *attach_routes.routes(operations, self.attaching),
             *app_routes.routes(operations, self.apps),

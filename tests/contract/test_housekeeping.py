@@ -52,7 +52,9 @@ def events(service: Service, server_id: str) -> list[dict[str, Any]]:
 
 def happened(service: Service, server_id: str, kind: str) -> dict[str, Any]:
     """Wait until something of a kind has happened to a server; return the newest."""
-    return eventually(lambda: next((e for e in events(service, server_id) if e["kind"] == kind), None), f"{kind} happens")
+    return eventually(
+        lambda: next((e for e in events(service, server_id) if e["kind"] == kind), None), f"{kind} happens"
+    )
 
 
 def rounds(service: Service, count: int = 2) -> None:
@@ -104,7 +106,9 @@ def test_a_machine_and_files_that_are_nobodys_are_removed(house: Service, base: 
     whole = images / "0c51d2a4-0000-4000-8000-000000000003"
     whole.with_suffix(".disk").write_bytes((images / f"{base}.disk").read_bytes())
     whole.with_suffix(".json").write_bytes((images / f"{base}.json").read_bytes())
-    (machines / f"{key}.json").write_text(json.dumps({**record, "key": key}))
+    new = house.data / "new"
+    new.write_text(json.dumps({**record, "key": key}))
+    new.replace(machines / f"{key}.json")
     eventually(lambda: key not in house.machines(), "the machine is removed")
     eventually(lambda: not half.exists() and not whole.with_suffix(".disk").exists(), "the files are removed")
     assert kept in house.machines()
@@ -319,7 +323,7 @@ def test_jobs_that_are_old_enough_go_with_their_checkpoints(new_service: Callabl
     eventually(lambda: service.rows("SELECT count(*) FROM jobs") == [(1,)], "the old ones are purged")
     assert [service.ask("GET", f"image-server-jobs/{job}").status_code for job in (old, cleaned)] == [404, 404]
     assert service.job(young)["status"] == "SUCCESS"
-    assert service.rows("SELECT workflow_uuid FROM workflow_status WHERE name <> 'x'") == [(young,)]
+    assert service.rows("SELECT workflow_uuid FROM workflow_status") == [(young,)]
     assert events(service, server)[-1]["kind"] == "server.added", "its own events stay"
     assert service.stop() == 0
     assert not service.logged_errors()

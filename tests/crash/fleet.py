@@ -13,6 +13,7 @@ from darkroom import app
 from darkroom.domain.ids import JobId, new_hex
 from darkroom.store.sealing import Sealer
 from darkroom.store.store import Store
+from darkroom.store.transaction import JobWrites
 from darkroom.workflows import takeover
 
 from .place import PATIENCE, Place, ended, spawn
@@ -22,6 +23,25 @@ from .service import lay
 T = TypeVar("T")
 _OPEN = "SELECT count(*) FROM jobs WHERE status = 'RUNNING'"
 _PENDING = "SELECT count(*) FROM dbos.workflow_status WHERE status IN ('PENDING', 'ENQUEUED')"
+
+
+def claims_file(place: Place) -> Path:
+    return place.data.with_suffix(".claims")
+
+
+def refused(place: Place) -> bool:
+    """Say whether a worker has been told that a job is no longer its own."""
+    return "refused" in claims_file(place).read_text()
+
+
+def fought_over(place: Place) -> list[str]:
+    """Return the jobs to which two workers have written by turns: one of them cannot have been its owner."""
+    writers: dict[str, list[str]] = {}
+    for line in claims_file(place).read_text().splitlines():
+        job, writer, verdict = line.split()
+        if verdict == "allowed" and writers.setdefault(job, [writer])[-1] != writer:
+            writers[job].append(writer)
+    return [job for job, turns in writers.items() if len(set(turns)) != len(turns)]
 
 
 def eventually(look: Callable[[], T | None], what: str) -> T:
@@ -147,8 +167,22 @@ def _work(place: Place, worker: Worker, at: Point | None, waits: bool, immortal:
             time.sleep(0.01)
 
     lay(place, met)
+    _tell_of_claims(place)
     with suppress(KeyboardInterrupt):
         app.run(place.settings(role="worker"))
+
+
+def _tell_of_claims(place: Place) -> None:
+    """Write down each write to a job that is allowed or refused, in the order of the transactions: the row is locked."""
+    handle = os.open(claims_file(place), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    original = JobWrites.is_claimed
+
+    def is_claimed(writes: JobWrites, job_id: JobId, claim: str) -> bool:
+        allowed = original(writes, job_id, claim)
+        os.write(handle, f"{job_id} {os.getpid()} {'allowed' if allowed else 'refused'}\n".encode())
+        return allowed
+
+    JobWrites.is_claimed = is_claimed  # type: ignore[method-assign]
 
 
 def _first(sign: Path) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from darkroom.workflows.takeover import LOST_DATABASE
 
-from .fleet import Fleet, eventually, fleet
+from .fleet import Fleet, claims_file, eventually, fleet, fought_over, refused
 from .matrix import Matrix, Outcome
 from .model import problems
 from .points import Point
@@ -20,6 +20,10 @@ class Handover:
     what: str
     scenario: str
     point: Point
+
+    @property
+    def points(self) -> tuple[Point, ...]:
+        return (self.point,)
 
     def __str__(self) -> str:
         return f"{self.scenario}, worker {self.what} at {self.point}"
@@ -101,10 +105,12 @@ def play(matrix: Matrix, handover: Handover) -> Outcome:
         with fleet(place) as ours:
             HANDOVERS[handover.what](ours, handover.point)
         wrong = problems(place, prepared.scenario.end, prepared.world)
+        wrong += [f"two workers wrote by turns to the job {job}" for job in fought_over(place)]
     except AssertionError as error:
         wrong = [str(error)]
     if wrong:
         wrong.append(f"log: {place.log.read_text(errors='replace')[-3000:]}")
+    claims_file(place).unlink(missing_ok=True)
     place.remove()
     return Outcome(handover, wrong, 1)
 
@@ -116,4 +122,4 @@ def _end(ours: Fleet, but: frozenset[int] | set[int] = frozenset()) -> None:
 
 def _until_refused(ours: Fleet) -> None:
     """Wait until a worker has been told that its job is no longer its own."""
-    eventually(lambda: "another worker has taken over" in ours.place.log.read_text(), "a write is refused")
+    eventually(lambda: refused(ours.place), "a write is refused")

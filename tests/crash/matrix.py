@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from postgres import Server
 
@@ -40,15 +41,34 @@ class Case:
     scenario: str
     blows: tuple[Blow, ...]
 
+    @property
+    def points(self) -> tuple[Point, ...]:
+        return tuple(blow.point for blow in self.blows)
+
     def __str__(self) -> str:
         return f"{self.scenario}, {' and '.join(map(str, self.blows))}"
 
 
+class Played(Protocol):
+    """What an outcome is the outcome of."""
+
+    @property
+    def scenario(self) -> str: ...
+
+    @property
+    def points(self) -> tuple[Point, ...]: ...
+
+
 @dataclass(frozen=True)
 class Outcome:
-    case: object
+    case: Played
     wrong: list[str] = field(default_factory=list)
     ends: int = 0  #: how often the service was ended by a blow
+
+    @property
+    def points(self) -> set[str]:
+        """Where in its scenario the service was struck."""
+        return {f"{self.case.scenario} {point}" for point in self.case.points}
 
 
 @dataclass
@@ -98,7 +118,7 @@ class Matrix:
         """Accept the scenario's order in a new place, and see what an undisturbed run makes of it."""
         if name not in self._prepared:
             scenario = SCENARIOS[name]
-            place = self._base(scenario.servers).copy(self.new_folder())
+            place = self.base(scenario.servers).copy(self.new_folder())
             self._must(in_child(lambda: _order(place, scenario), place.log), place)
             self._prepared[name] = self._run_undisturbed(scenario, place)
         return self._prepared[name]
@@ -136,7 +156,7 @@ class Matrix:
         place.remove()
         return Outcome(case, wrong, ends)
 
-    def _base(self, servers: tuple[str, ...]) -> Place:
+    def base(self, servers: tuple[str, ...]) -> Place:
         """Return a place with an image, applications, and these servers."""
         if servers not in self._bases:
             place = new_place(self.new_folder(), self._server)

@@ -24,7 +24,9 @@ from .scenarios import End
 World = dict[str, Any]
 _CHANCE = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{32}|[1-9]\d{17})\b")
 #: Files that a data folder has besides those of machines and images.
-_KNOWN = re.compile(r"(secret\.key|credentials\.json|darkroom\.db(-wal|-shm)?|apps/\d+|simulated/(\.lock|\.?faults\.json(\.lock)?))")
+_KNOWN = re.compile(
+    r"(secret\.key|credentials\.json|service\.(json|lock)|darkroom\.db(-wal|-shm)?|apps/\d+|simulated/(\.lock|\.?faults\.json(\.lock)?))"
+)
 
 
 def look(place: Place) -> World:
@@ -58,7 +60,7 @@ def look(place: Place) -> World:
 def problems(place: Place, end: End, undisturbed: World | None) -> list[str]:
     """Return what is wrong with a place in which all has ended; nothing if it is as it must be."""
     world = look(place)
-    found = [*_unlike(world, end), *_broken(place)]
+    found = [*_unlike(world, end), *broken(place)]
     for part in undisturbed or ():
         if world[part] != undisturbed[part]:  # type: ignore[index]
             found.append(f"{part} differ from the undisturbed run:\n{_difference(undisturbed[part], world[part])}")  # type: ignore[index]
@@ -82,7 +84,7 @@ def _unlike(world: World, end: End) -> Iterable[str]:
     return [f"{what}: {found}, not {wanted}" for what, (found, wanted) in is_and_should.items() if found != wanted]
 
 
-def _broken(place: Place) -> list[str]:
+def broken(place: Place) -> list[str]:
     """Return what is broken whatever was asked for: numbers, times, records and files that do not belong together."""
     rules: list[tuple[str, Callable[[Place], bool]]] = [
         ("the events are numbered with gaps", _has_gaps),
@@ -109,7 +111,9 @@ def _is_out_of_time(place: Place) -> bool:
 
 def _machines_differ(place: Place) -> bool:
     """A server that is ready has a machine of the same id, at the door that its record names; no other has one."""
-    machines = {path.stem: json.loads(path.read_bytes()) for path in _files(place.data / "simulated" / "machines", "*.json")}
+    machines = {
+        path.stem: json.loads(path.read_bytes()) for path in _files(place.data / "simulated" / "machines", "*.json")
+    }
     sealer = Sealer((place.data / "secret.key").read_bytes())
     servers = place.rows("SELECT id, status, instance_id, sealed_access FROM image_servers")
     if set(machines) - {str(row[0]) for row in servers}:
@@ -117,7 +121,9 @@ def _machines_differ(place: Place) -> bool:
     for number, status, instance_id, sealed in servers:
         machine = machines.get(str(number))
         if status in ("ACTIVE", "BUILT"):
-            access = msgspec.msgpack.decode(sealer.open(bytes(sealed), "image_servers.sealed_access"), type=ServerAccess)
+            access = msgspec.msgpack.decode(
+                sealer.open(bytes(sealed), "image_servers.sealed_access"), type=ServerAccess
+            )
             if machine is None or (machine["instance_id"], machine["port"]) != (instance_id, access.port):
                 return True
     ports = [machine["port"] for machine in machines.values()]

@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import httpx2
 import msgspec
 
 from darkroom import app
+from darkroom.errors import Unavailable
 from darkroom.telemetry import logging
 from darkroom.wire.signing import sign
 from darkroom.workflows import takeover
@@ -22,6 +23,15 @@ from .points import Point, Points
 FLAVOUR = "workspace.appstream.general.large.2"
 #: DBOS's statuses of workflows that nobody will run any more.
 _OVER = "('SUCCESS', 'ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')"
+
+
+def order_of_a_server(name: str, image: str, **more: Any) -> dict[str, Any]:
+    return {
+        "name": name, "product_id": FLAVOUR, "vpc_id": "8d0f2a55-6d6c-4c0e-9b1d-0c5d5b5f1a11",
+        "subnet_id": "4f7b0b3e-2f0a-4f52-8a1c-9a2c1d7e2b22", "root_volume": {"type": "SAS", "size": 80},
+        "image_ref": {"id": image, "image_type": "private"},
+        "authorize_accounts": [{"account": "builder", "account_type": "USER"}], **more,
+    }  # fmt: skip
 
 
 class Api:
@@ -42,7 +52,9 @@ class Api:
         elif body is not None:
             content, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
         url = f"http://darkroom{path}"
-        headers |= sign(method, url, headers, b"" if streamed else content or b"", unsigned_payload=streamed, **self._keys)
+        headers |= sign(
+            method, url, headers, b"" if streamed else content or b"", unsigned_payload=streamed, **self._keys
+        )
         answer = await self._client.request(method, url, content=content, headers=headers)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
@@ -61,12 +73,7 @@ class Api:
     async def create(self, name: str, **more: Any) -> str:
         """Order a server of the image that was added last."""
         images = await self.ask("GET", "/v2/images?name=base")
-        order = {
-            "name": name, "product_id": FLAVOUR, "vpc_id": "8d0f2a55-6d6c-4c0e-9b1d-0c5d5b5f1a11",
-            "subnet_id": "4f7b0b3e-2f0a-4f52-8a1c-9a2c1d7e2b22", "root_volume": {"type": "SAS", "size": 80},
-            "image_ref": {"id": images["images"][0]["id"], "image_type": "private"},
-            "authorize_accounts": [{"account": "builder", "account_type": "USER"}], **more,
-        }  # fmt: skip
+        order = order_of_a_server(name, images["images"][0]["id"], **more)
         return str((await self.ask("POST", "image-servers", order))["job_id"])
 
     async def servers(self) -> list[str]:
@@ -105,9 +112,9 @@ async def until_over(service: app.Service, place: Place) -> None:
     workflows = f"SELECT count(*) FROM {place.dbos}workflow_status WHERE status NOT IN {_OVER}"
     database = service.store.database
     while True:
-        counts = [await database.one(sql) for sql in (jobs, workflows)]
-        if all(row == (0,) for row in counts):
-            return
+        with suppress(Unavailable):  # where that is the blow
+            if [await database.one(sql) for sql in (jobs, workflows)] == [(0,), (0,)]:
+                return
         await asyncio.sleep(0.01)
 
 

@@ -205,6 +205,8 @@ def test_nothing_can_be_done_with_a_machine_that_does_not_exist(driver: Harness,
         run(compute.put_file(key, "/opt/file", pieces(b"a"), size=1, mode=0o644, timeout=5))
     with pytest.raises(MachineFailed):
         run(compute.run(key, ["/bin/true"], timeout=5))
+    with pytest.raises(MachineFailed):
+        run(compute.restart(key))
     with pytest.raises(SnapshotFailed):
         run(compute.snapshot(key, capture))
     with pytest.raises(GeneraliseFailed):
@@ -282,6 +284,31 @@ def test_an_upload_that_breaks_off_leaves_nothing(driver: Harness, run: Run[Any]
     assert driver.traces(image_id) == []
 
 
+def test_what_is_half_written_is_swept_unless_it_is_kept_or_young(driver: Harness, run: Run[Any]) -> None:
+    half, whole = new_image(), new_image()
+    run(driver.images.receive(whole, pieces(RAW_DISK)))
+
+    async def begin(chunks: list[bytes], looks: Callable[[], Coroutine[Any, Any, None]]) -> AsyncIterator[bytes]:
+        for chunk in chunks:
+            yield chunk
+        await looks()
+        raise ConnectionError("the client left")
+
+    async def look() -> None:
+        assert half not in await driver.images.stored()
+        assert await driver.images.sweep([], older_than=3600) == []
+        assert await driver.images.sweep([half], older_than=-1) == []
+        assert await driver.images.sweep([], older_than=-1) == [half]
+        assert await driver.images.sweep([], older_than=-1) == []
+
+    with pytest.raises(ConnectionError):
+        run(driver.images.receive(half, begin([RAW_DISK], look)))
+    assert whole in run(driver.images.stored())
+    run(driver.assert_true(whole, run(driver.images.facts(whole))))
+    run(driver.images.remove(whole))
+    assert whole not in run(driver.images.stored())
+
+
 # --- a machine
 
 
@@ -290,6 +317,7 @@ def test_a_machine_that_runs_is_found_by_its_key(driver: Harness, machine: Guest
     assert (found.key, found.state) == (machine.key, MachineState.RUNNING)
     assert len(found.instance_id) == 36
     assert found in run(driver.compute.machines())
+    assert (found.ssh_port, found.why) == (machine.door.port, "")
     assert len(run(driver.compute.serial_tail(machine.key, 1))) == 1
 
 
@@ -297,6 +325,7 @@ def test_what_was_done_to_a_machine_may_be_repeated(driver: Harness, machine: Gu
     compute, key = driver.compute, machine.key
     before = run(compute.find(key))
     assert run(compute.create(key, driver.spec())) == before
+    assert run(compute.restart(key)) == before
     run(compute.await_guest(key, timeout=driver.boot_timeout))
     assert run(compute.admit(key, machine.account)) == machine.door
     run(compute.try_login(key, machine.account, machine.door, timeout=driver.login_timeout))

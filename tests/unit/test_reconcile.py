@@ -1,16 +1,19 @@
-"""Reconciliation of machines: orphans go, stopped machines come back, gone ones are told of; jobs are never disturbed."""
+"""Reconciliation of machines: orphans go, stopped ones come back, gone ones are told of; jobs are not disturbed."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-from house import HOUR, MINUTE, PROJECT, World
 
 from darkroom.domain.chores import Problem
+from darkroom.domain.images import ImageStatus
 from darkroom.domain.jobs import SubJobStatus
 from darkroom.domain.servers import ServerStatus
 from darkroom.workflows.reconcile import GRACE_MS, STARTS, Machines
+from darkroom.workflows.reconcile_images import ImageFiles
+from darkroom.workflows.retention import Retention
+from house import DAY, HOUR, MINUTE, PROJECT, World
 
 BUSY = [status for status in ServerStatus if status not in (ServerStatus.ACTIVE, ServerStatus.BUILT)]
 
@@ -37,7 +40,7 @@ def test_a_machine_that_no_record_knows_of_is_removed_and_told_of(world: World) 
     orphan, kept = world.machine(), world.server()
     world.clock.passes(GRACE_MS + 1)
     assert reconcile(world) == []
-    assert world.keys() == {kept}
+    assert world.machine_keys() == {kept}
     ((kind, data),) = world.told(orphan)
     assert (kind, data["state"]) == ("machine.orphan_removed", "running")
     assert world.rows("SELECT project_id FROM events WHERE resource_id = ?", orphan) == [("",)]
@@ -48,7 +51,7 @@ def test_the_event_is_the_projects_that_the_machine_belonged_to(world: World) ->
     world.write(lambda tx: tx.servers.remove(server, world.clock(), job=job))
     world.clock.passes(GRACE_MS + 1)
     reconcile(world)
-    assert world.keys() == set()
+    assert world.machine_keys() == set()
     row = world.rows("SELECT project_id FROM events WHERE kind = 'machine.orphan_removed'")
     assert row == [(PROJECT,)]
 
@@ -57,7 +60,7 @@ def test_a_young_machine_is_let_be(world: World) -> None:
     key = world.machine()
     world.clock.passes(GRACE_MS)
     reconcile(world)
-    assert world.keys() == {key}
+    assert world.machine_keys() == {key}
 
 
 def test_a_machine_about_which_a_job_runs_is_let_be(world: World) -> None:
@@ -65,14 +68,14 @@ def test_a_machine_about_which_a_job_runs_is_let_be(world: World) -> None:
     world.job(SubJobStatus.RUNNING, resource_id=key)
     world.clock.passes(GRACE_MS + 1)
     reconcile(world)
-    assert world.keys() == {key}
+    assert world.machine_keys() == {key}
 
 
 def test_a_machine_that_is_named_by_no_servers_id_is_not_ours(world: World) -> None:
     world.machine("somebody-elses")
     world.clock.passes(GRACE_MS + 1)
     reconcile(world)
-    assert world.keys() == {"somebody-elses"}
+    assert world.machine_keys() == {"somebody-elses"}
 
 
 def test_a_released_machine_is_no_orphan(world: World) -> None:
@@ -205,6 +208,37 @@ def test_a_machine_that_got_another_port_is_found_there(world: World) -> None:
     assert world.told(server) == before
 
 
+# PostgreSQL
+
+
+def test_all_of_it_works_on_postgresql_too(tmp_path: Path, postgres_url: str) -> None:
+    world = World(tmp_path, postgres_url)
+
+    def told(key: str) -> list[str]:
+        return [event.kind for event in world.run(world.store.events.of_resource(PROJECT, key, 0, 9))[1]]
+
+    gone, stopped, orphan, file = world.server(), world.server(), world.server(), world.file()
+    upload, job = world.image(ImageStatus.SAVING), world.job()
+    world.write(lambda tx: tx.servers.remove(orphan, world.clock(), job=job))
+    world.run(world.compute.delete(gone))
+    world.compute.switch_off(stopped)
+    world.clock.passes(GRACE_MS + 1)
+    assert reconcile(world) == world.run(ImageFiles(world.tools).reconcile()) == []
+    assert [world.status(gone), world.status(stopped), state(world, stopped)] == ["ERROR", "ACTIVE", "running"]
+    assert told(stopped)[:2] == ["server.restarted", "server.machine_stopped"]
+    assert (world.machine_keys(), told(orphan)[0]) == ({stopped}, "machine.orphan_removed")
+    assert set(world.run(world.images.stored())) == {world.base, upload}
+    assert file not in world.run(world.images.stored())
+    assert world.run(world.store.images.get(PROJECT, upload)).status == "queued"
+    world.clock.passes(91 * DAY)
+    forgotten: list[str] = []
+    world.run(Retention(world.store, forgotten.extend, world.clock, days=90).purge())
+    assert len(forgotten) == 4
+    assert (told(orphan), told(stopped)[-1]) == (["machine.orphan_removed"], "server.added")
+    assert world.run(world.store.jobs.page(PROJECT, None, None, 0, 9)) == (0, [])
+    world.store.close()
+
+
 # A driver that fails
 
 
@@ -215,6 +249,6 @@ def test_what_could_not_be_seen_to_is_seen_to_the_next_time(world: World, call: 
     world.clock.passes(GRACE_MS + 1)
     world.fault(call, "DeleteFailed", message="busy", times=1)
     reconcile(world)
-    assert {orphan in world.keys(), world.status(gone) == "ACTIVE"} == {True, False}, "only one of them failed"
+    assert {orphan in world.machine_keys(), world.status(gone) == "ACTIVE"} == {True, False}, "only one of them failed"
     reconcile(world)
-    assert (world.keys(), world.status(gone)) == (set(), "ERROR")
+    assert (world.machine_keys(), world.status(gone)) == (set(), "ERROR")

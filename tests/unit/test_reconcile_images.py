@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from house import MINUTE, PROJECT, World
 
 from darkroom.domain.accounts import Caller
 from darkroom.domain.chores import Problem
@@ -19,6 +18,7 @@ from darkroom.errors import Conflict
 from darkroom.services import uploads
 from darkroom.services.images import Images
 from darkroom.workflows.reconcile_images import SILENCE_MS, STALE, ImageFiles
+from house import MINUTE, PROJECT, World
 
 DISK = bytes(510) + b"\x55\xaa"
 
@@ -107,7 +107,13 @@ async def chunks(some: list[bytes]) -> AsyncIterator[bytes]:
 
 def caller(world: World) -> Caller:
     return Caller(
-        user_id="u", user_name="u", account_id="a", project_id=PROJECT, roles=(BUILT_IN[ADMIN_ROLE],), is_admin=True, is_main_admin=True
+        user_id="u",
+        user_name="u",
+        account_id="a",
+        project_id=PROJECT,
+        roles=(BUILT_IN[ADMIN_ROLE],),
+        is_admin=True,
+        is_main_admin=True,
     )
 
 
@@ -131,7 +137,7 @@ def test_an_upload_gives_signs_of_life_for_as_long_as_it_takes(world: World, mon
         yield DISK
         for _ in range(3):
             world.clock.passes(MINUTE)
-            while (await world.store.images.get(PROJECT, image_id)).updated_at < world.clock():  # noqa: ASYNC110
+            while (await world.store.images.get(PROJECT, image_id)).updated_at < world.clock():
                 await asyncio.sleep(0.01)
             await ImageFiles(world.tools).reconcile()
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from house import DAY, PROJECT, World
 
 from darkroom.domain.chores import ChoreRecord, Problem
 from darkroom.domain.jobs import JobType, SubJobStatus
@@ -15,6 +14,7 @@ from darkroom.errors import MachineFailed
 from darkroom.store.turn import Turn
 from darkroom.workflows.housekeeping import Chore, Housekeeping
 from darkroom.workflows.retention import BATCH, Retention
+from house import DAY, PROJECT, World
 
 DAYS = 90
 
@@ -53,7 +53,7 @@ def test_chores_are_done_again_and_again_and_one_that_fails_stops_no_other(world
         chores = [Chore("fails", 0.01, fails), Chore("breaks", 0.01, breaks), Chore("works", 0.01, works)]
         house = Housekeeping(world.store, [*chores, Chore("never", 0, never)], world.clock)
         async with asyncio.timeout(60), house.running():
-            while min(done["fails"], done["breaks"], done["works"]) < 3:  # noqa: ASYNC110
+            while min(done["fails"], done["breaks"], done["works"]) < 3:
                 await asyncio.sleep(0.01)
         after = dict(done)
         await asyncio.sleep(0.05)

@@ -1,17 +1,20 @@
 """Routes of jobs and sub-jobs (contract sections 3.1 to 3.5), and what is beside the contract."""
 
+from hashlib import sha256
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from darkroom.domain.accounts import Caller
-from darkroom.domain.jobs import JobStatus, JobType, SubJobFilter, SubJobStatus
+from darkroom.domain.jobs import Job, JobStatus, JobType, SubJobFilter, SubJobStatus
 from darkroom.http.answers import JSON
 from darkroom.http.operations import Operations
 from darkroom.http.parameters import ID_LIMIT, PAGE, Choice, Choices, Text, page_of
-from darkroom.http.requests import decode, once_of, path_id, project_of
+from darkroom.http.requests import decode, once_of, path_id, project_of, wait_of
 from darkroom.services.jobs import Jobs
 from darkroom.services.retries import Retries
+from darkroom.services.watching import Watching
 from darkroom.wire import jobs as wire
 from darkroom.wire.servers import JobAccepted, unique
 
@@ -25,10 +28,17 @@ SUB_JOB_STATUS = Choice("status", SubJobStatus)
 JOB_ID = Text("job_id", ID_LIMIT, meaning="The job that they belong to.")
 
 
-def routes(operations: Operations, jobs: Jobs, retries: Retries) -> list[BaseRoute]:
+def routes(operations: Operations, jobs: Jobs, retries: Retries, watching: Watching) -> list[BaseRoute]:
     async def show_job(caller: Caller, request: Request) -> Response:
-        """ShowImageJob: one job with its sub-jobs."""
-        return JSON(wire.job(await jobs.show(caller, project_of(request), path_id(request, "job_id"))))
+        """ShowImageJob: one job with its sub-jobs; `Prefer: wait=N` holds the answer until it changes."""
+        job = await jobs.show(caller, project_of(request), path_id(request, "job_id"))
+        answer, known, wait = _versioned(job), request.headers.get("if-none-match"), wait_of(request)
+        if wait and known in (None, answer.headers["etag"]):
+            answer = _versioned(await watching.next_version(job, within=wait))
+            answer.headers["preference-applied"] = f"wait={wait}"
+        if known == answer.headers["etag"]:
+            return Response(status_code=304, headers={"etag": known})
+        return answer
 
     async def list_jobs(caller: Caller, request: Request) -> Response:
         """ListImageJobs: jobs of one type, newest first, without their sub-jobs."""
@@ -97,6 +107,13 @@ def routes(operations: Operations, jobs: Jobs, retries: Retries) -> list[BaseRou
             "PATCH", f"{SUB_JOBS}/actions/batch-delete", delete_sub_jobs, body=wire.BatchDeleteImageSubJobs
         ),
     ]
+
+
+def _versioned(job: Job) -> Response:
+    """Return the answer that shows a job, with the tag of this version of it."""
+    answer = JSON(wire.job(job))
+    answer.headers["etag"] = f'"{sha256(answer.body).hexdigest()[:20]}"'
+    return answer
 
 
 def _sub_jobs_wanted(request: Request, job_types: frozenset[JobType]) -> SubJobFilter:

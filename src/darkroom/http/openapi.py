@@ -130,7 +130,7 @@ def _operation(described: Operation, schema_of: dict[Any, dict[str, Any]]) -> di
     description = described.description
     answer: dict[str, Any] = {"description": description.summary}
     if description.answer is not None:
-        answer["content"] = _content(description.answer, schema_of)
+        answer["content"] = _content(description.answer, description.media_type, schema_of)
     errors = {
         str(status): {"$ref": f"#/components/responses/{_error_kind(described.path, status)}{status}"}
         for status in _ERRORS
@@ -142,7 +142,10 @@ def _operation(described: Operation, schema_of: dict[Any, dict[str, Any]]) -> di
         "responses": {str(description.status): answer, **errors},
     }
     if description.body is not None:
-        operation["requestBody"] = {"required": True, "content": _content(description.body, schema_of)}
+        operation["requestBody"] = {
+            "required": True,
+            "content": _content(description.body, description.media_type, schema_of),
+        }
     if not description.signed_in:
         operation["security"] = [{}]
     return operation
@@ -155,9 +158,9 @@ def _error_kind(path: str, status: int) -> str:
     return _IMAGE_ERROR if path.startswith(_IMAGES) and status != 401 else ""
 
 
-def _content(kind: Any, schema_of: dict[Any, dict[str, Any]]) -> dict[str, Any]:
+def _content(kind: Any, media_type: str, schema_of: dict[Any, dict[str, Any]]) -> dict[str, Any]:
     if kind is bytes:
-        return {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        return {media_type: {"schema": {"type": "string", "format": "binary"}}}
     return _json(schema_of[kind])
 
 

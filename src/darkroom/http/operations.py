@@ -29,7 +29,7 @@ _NAMED = re.compile(r"((?:[A-Z][a-z]+){2,}): ")
 class Description:
     """What the OpenAPI document says of a route: types of body and answer, the status of success, the summary.
 
-    `body` and `answer` are types that msgspec can describe, `bytes` for anything else, or None for an empty one.
+    `body` and `answer` are types that msgspec can describe, `bytes` for anything of `media_type`, or None for none.
     """
 
     operation_id: str
@@ -38,6 +38,7 @@ class Description:
     body: Any = None
     answer: Any = None
     status: int = 200
+    media_type: str = "application/octet-stream"
     signed_in: bool = True
 
 

@@ -1,5 +1,6 @@
 """Reading requests: bodies and queries, refused with the name of the field that is wrong."""
 
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -18,6 +19,8 @@ T = TypeVar("T")
 BODY_LIMIT = 12 * 1024 * 1024
 ID_LIMIT = 128
 KEY_LIMIT = 255
+WAIT_LIMIT = 60
+_SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 
 async def whole_body(request: Request) -> bytes:
@@ -67,6 +70,15 @@ def once_of(request: Request, body: bytes, *more: str) -> Once | None:
         raise InvalidParameter("Idempotency-Key", f"must not be longer than {KEY_LIMIT} characters")
     digest = sha256(f"{request.method} {request.url.path}\n".encode() + body).hexdigest()
     return Once(key=key, fingerprint=digest)
+
+
+def wait_of(request: Request) -> int:
+    """Return how many seconds, at most 60, the caller would have its answer held: `Prefer: wait=N` (RFC 7240)."""
+    for preference in request.headers.get("prefer", "").split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait" and _SECONDS.fullmatch(value.strip().strip('"')):
+            return min(int(value.strip().strip('"')), WAIT_LIMIT)
+    return 0  # a preference that makes no sense is passed over, as the RFC has it
 
 
 def base_url(request: Request) -> str:

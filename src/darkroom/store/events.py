@@ -18,6 +18,11 @@ _INSERT = sa.text(
 )
 _EVENT = "seq, at, kind, job_id, sub_job_id, resource_id, data"
 _OF_JOB = f"SELECT {_EVENT} FROM events WHERE job_id = :job ORDER BY seq"
+_OF_JOB_AFTER = f"SELECT {_EVENT} FROM events WHERE job_id = :job AND seq > :after ORDER BY seq LIMIT :limit"
+_OF_PROJECT_AFTER = (
+    f"SELECT {_EVENT} FROM events WHERE project_id = :project AND seq > :after ORDER BY seq LIMIT :limit"
+)
+_LAST = "SELECT max(seq) FROM events WHERE project_id = :project"
 _OF_RESOURCE = "FROM events WHERE resource_id = :resource AND project_id = :project"
 
 
@@ -60,6 +65,21 @@ class Events:
     async def of_job(self, job_id: JobId) -> list[Event]:
         """Return all events of a job, oldest first."""
         return [_event(row) for row in await self._reader.all(_OF_JOB, job=key_of(job_id))]
+
+    async def of_job_after(self, job_id: JobId, after: int, limit: int) -> list[Event]:
+        """Return events of a job that come after the one of that number, oldest first."""
+        rows = await self._reader.all(_OF_JOB_AFTER, job=key_of(job_id), after=after, limit=limit)
+        return [_event(row) for row in rows]
+
+    async def of_project_after(self, project_id: ProjectId, after: int, limit: int) -> list[Event]:
+        """Return events of a project alike."""
+        rows = await self._reader.all(_OF_PROJECT_AFTER, project=project_id, after=after, limit=limit)
+        return [_event(row) for row in rows]
+
+    async def last(self, project_id: ProjectId) -> int:
+        """Return the number of a project's newest event, or 0."""
+        row = await self._reader.one(_LAST, project=project_id)
+        return (row and row[0]) or 0
 
     async def of_resource(
         self, project_id: ProjectId, resource_id: str, offset: int, limit: int

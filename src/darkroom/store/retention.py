@@ -1,4 +1,4 @@
-"""What is no longer kept: jobs that ended long ago with their events, events of what went long ago. See ADR 0013."""
+"""What is no longer kept: jobs that ended long ago with their events, events of what went long ago. See ADR 0014."""
 
 from collections.abc import Collection
 from typing import Final

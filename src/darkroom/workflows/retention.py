@@ -1,4 +1,4 @@
-"""Retention: the history of jobs is kept for some days, then purged in small batches. See ADR 0013."""
+"""Retention: the history of jobs is kept for some days, then purged in small batches. See ADR 0014."""
 
 import asyncio
 from collections.abc import Callable, Collection

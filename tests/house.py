@@ -1,4 +1,4 @@
-"""A small world for housekeeping: real records on SQLite, the simulated driver, and a clock that tests set."""
+"""A small world for housekeeping: real records on SQLite, a driver, and a clock that tests set."""
 
 import asyncio
 import json
@@ -13,7 +13,7 @@ from darkroom.domain.images import Image, ImageStatus
 from darkroom.domain.jobs import Job, JobStatus, JobType, SubJob, SubJobStatus
 from darkroom.domain.servers import ImageServer, ServerAccess, ServerStatus
 from darkroom.domain.times import now_ms
-from darkroom.drivers.base import GuestAccount, MachineSpec
+from darkroom.drivers.base import Compute, Door, GuestAccount, ImageStore, MachineSpec
 from darkroom.drivers.simulated import INSTANT, Fault, SimulatedCompute, SimulatedImageStore
 from darkroom.store.app_files import AppFiles
 from darkroom.store.sealing import Sealer
@@ -38,18 +38,17 @@ class Clock:
         self.now += ms
 
 
-class World:
-    def __init__(self, data: Path) -> None:
+class Records:
+    """Records, and what steps work with over them."""
+
+    def __init__(self, data: Path, compute: Compute, images: ImageStore, url: str = "") -> None:
         self.data, self.clock = data, Clock()
-        self.store = Store(f"sqlite:///{data / 'darkroom.db'}", Sealer(Sealer.new_key()))
+        self.store = Store(url or f"sqlite:///{data / 'darkroom.db'}", Sealer(Sealer.new_key()))
         self.store.migrate()
-        self.images = SimulatedImageStore(data)
-        self.compute = SimulatedCompute(data, self.images, durations=INSTANT)
         self.snowflakes = Snowflakes(self.clock)
         files = AppFiles(data / "apps", limit=1 << 20)
         limits = Limits(boot=9, login=9, generalise=9, attach=9, step=9)
-        self.tools = Tools(self.store, self.compute, self.images, files, self.snowflakes, self.clock, limits)
-        self.base = self.image()
+        self.tools = Tools(self.store, compute, images, files, self.snowflakes, self.clock, limits)
 
     def run(self, work: Any) -> Any:
         return asyncio.run(work)
@@ -57,48 +56,26 @@ class World:
     def write(self, work: Callable[[Transaction], Any]) -> Any:
         return self.run(self.store.write(work))
 
-    # What there is
+    def add_server(self, key: ServerId, base: ImageId, status: ServerStatus, account: GuestAccount, door: Door) -> None:
+        """Record an image server in that state whose machine is there; the job that made it has ended well."""
+        server = ImageServer(
+            id=key, project_id=PROJECT, name=f"server-{key}", create_time=self.clock(), update_time=self.clock(),
+            image_ref={"id": base, "image_type": "private"}, authorize_accounts=[{"account": account.name}],
+            order={"cpus": 1, "memory_mib": 256, "disk_bytes": 1 << 30},
+        )  # fmt: skip
+        access = ServerAccess(
+            account=account.name, password=account.password, private_key=account.private_key,
+            public_key=account.public_key, address=door.address, port=door.port, host_key=door.host_key,
+        )  # fmt: skip
+        job = self.job(resource_id=key)
+        self.write(lambda tx: tx.servers.add(server, access, job=job))
+        names = {"instance_id": "instance"}
+        self.write(lambda tx: tx.servers.move(key, status, self.clock(), job=job, names=names))
 
-    def image(self, status: ImageStatus = ImageStatus.ACTIVE) -> ImageId:
-        """Add an image with its file."""
-        image_id = self.file()
+    def add_image(self, image_id: ImageId, status: ImageStatus = ImageStatus.ACTIVE) -> None:
         now = self.clock()
         image = Image(id=image_id, project_id=PROJECT, name="base", status=status, created_at=now, updated_at=now)
         self.write(lambda tx: tx.images.add(image))
-        return image_id
-
-    def file(self) -> ImageId:
-        """Store an image that has no record."""
-        image_id = ImageId(new_uuid())
-        self.run(self.images.receive(image_id, _pieces(bytes(510) + b"\x55\xaa")))
-        return image_id
-
-    def machine(self, key: ServerId | None = None) -> ServerId:
-        """Run a machine that has no record."""
-        key = key or ServerId(self.snowflakes.mint())
-        spec = MachineSpec(name=key, image_id=self.base, cpus=1, memory_mib=256, disk_bytes=1 << 30)
-        self.run(self.compute.create(key, spec))
-        return key
-
-    def server(self, status: ServerStatus = ServerStatus.ACTIVE, *, instance_id: str = "instance") -> ServerId:
-        """Add an image server that is in that state, with its machine; the job that made it has ended well."""
-        key = ServerId(self.snowflakes.mint())
-        server = ImageServer(
-            id=key, project_id=PROJECT, name=f"server-{key}", create_time=self.clock(), update_time=self.clock(),
-            image_ref={"id": self.base, "image_type": "private"}, authorize_accounts=[{"account": "builder"}],
-            order={"cpus": 1, "memory_mib": 256, "disk_bytes": 1 << 30},
-        )  # fmt: skip
-        self.machine(key)
-        self.run(self.compute.await_guest(key, timeout=5))
-        account = GuestAccount(name="builder", password="p", public_key="ssh-ed25519 A", private_key="k")
-        door = self.run(self.compute.admit(key, account))
-        access = ServerAccess(account="builder", password="p", private_key="k", public_key="ssh-ed25519 A")
-        access = access.with_door(door.address, door.port, door.host_key)
-        job = self.job(resource_id=key)
-        self.write(lambda tx: tx.servers.add(server, access, job=job))
-        names = {"instance_id": instance_id}
-        self.write(lambda tx: tx.servers.move(key, status, self.clock(), job=job, names=names))
-        return key
 
     def job(
         self,
@@ -134,16 +111,8 @@ class World:
         self.write(add)
         return self.run(self.store.jobs.get(PROJECT, job_id))
 
-    def fault(self, call: str, error: str, **how: Any) -> None:
-        self.compute.faults.set(call, Fault(error=error, **how))
-
-    # Looking
-
     def status(self, server_id: ServerId) -> str:
         return self.run(self.store.servers.get(PROJECT, server_id)).status
-
-    def keys(self) -> set[str]:
-        return {machine.key for machine in self.run(self.compute.machines())}
 
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         with closing(sqlite3.connect(self.data / "darkroom.db")) as connection:
@@ -156,6 +125,50 @@ class World:
 
     def kinds(self, resource_id: str) -> list[str]:
         return [kind for kind, _ in self.told(resource_id)]
+
+
+class World(Records):
+    """Records over the simulated driver, with an image to start from."""
+
+    def __init__(self, data: Path, url: str = "") -> None:
+        self.images = SimulatedImageStore(data)
+        self.compute = SimulatedCompute(data, self.images, durations=INSTANT)
+        super().__init__(data, self.compute, self.images, url)
+        self.base = self.image()
+
+    def image(self, status: ImageStatus = ImageStatus.ACTIVE) -> ImageId:
+        """Add an image with its file."""
+        image_id = self.file()
+        self.add_image(image_id, status)
+        return image_id
+
+    def file(self) -> ImageId:
+        """Store an image that has no record."""
+        image_id = ImageId(new_uuid())
+        self.run(self.images.receive(image_id, _pieces(bytes(510) + b"\x55\xaa")))
+        return image_id
+
+    def machine(self, key: ServerId | None = None) -> ServerId:
+        """Run a machine that has no record."""
+        key = key or ServerId(self.snowflakes.mint())
+        spec = MachineSpec(name=key, image_id=self.base, cpus=1, memory_mib=256, disk_bytes=1 << 30)
+        self.run(self.compute.create(key, spec))
+        return key
+
+    def server(self, status: ServerStatus = ServerStatus.ACTIVE) -> ServerId:
+        """Add an image server that is in that state, with its machine."""
+        key = self.machine()
+        self.run(self.compute.await_guest(key, timeout=5))
+        account = GuestAccount(name="builder", password="p", public_key="ssh-ed25519 A", private_key="k")
+        door = self.run(self.compute.admit(key, account))
+        self.add_server(key, self.base, status, account, door)
+        return key
+
+    def fault(self, call: str, error: str, **how: Any) -> None:
+        self.compute.faults.set(call, Fault(error=error, **how))
+
+    def machine_keys(self) -> set[str]:
+        return {machine.key for machine in self.run(self.compute.machines())}
 
 
 async def _pieces(*chunks: bytes) -> AsyncIterator[bytes]:

@@ -1,0 +1,77 @@
+"""Streams of events, beside the contract: server-sent events that replay what came after `Last-Event-ID`."""
+
+import re
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute
+
+from darkroom.domain.accounts import Caller
+from darkroom.domain.events import Event
+from darkroom.errors import InvalidParameter
+from darkroom.http.jobs import JOBS
+from darkroom.http.operations import Operations
+from darkroom.http.requests import path_id, project_of
+from darkroom.services.watching import Watching
+from darkroom.wire.events import streamed
+
+#: Seconds after which a stream on which nothing happens says that it is still there.
+HEARTBEAT: Final = 15.0
+STREAM: Final = "text/event-stream"
+_SEQ = re.compile(r"\d{1,18}", re.ASCII)
+
+
+def routes(operations: Operations, watching: Watching) -> list[BaseRoute]:
+    async def stream_job_events(caller: Caller, request: Request) -> Response:
+        """The events of a job as they happen, as server-sent events; ends with the job."""
+        batches = await watching.job_events(
+            caller, project_of(request), path_id(request, "job_id"), after=_last_event(request) or 0
+        )
+        return _stream(batches)
+
+    async def stream_project_events(caller: Caller, request: Request) -> Response:
+        """The events of a project as they happen, as server-sent events."""
+        return _stream(watching.project_events(caller, project_of(request), after=_last_event(request)))
+
+    return [
+        operations.read("GET", f"{JOBS}/events", stream_project_events, answer=bytes, media_type=STREAM),
+        operations.read("GET", f"{JOBS}/{{job_id}}/events", stream_job_events, answer=bytes, media_type=STREAM),
+    ]
+
+
+def _last_event(request: Request) -> int | None:
+    """Return the number in `Last-Event-ID`, which a client sends when it comes back."""
+    text = request.headers.get("last-event-id")
+    if text is None:
+        return None
+    if not _SEQ.fullmatch(text):
+        raise InvalidParameter("Last-Event-ID", "must be the id of an event")
+    return int(text)
+
+
+def _stream(batches: AsyncIterator[list[Event]]) -> Response:
+    # A proxy that collects answers would hold the events back.
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(_told(batches), media_type=STREAM, headers=headers)
+
+
+async def _told(batches: AsyncIterator[list[Event]]) -> AsyncIterator[bytes]:
+    yield b": hello\n\n"
+    spoke = time.monotonic()
+    async for events in batches:
+        if events:
+            yield b"".join(map(_spelled, events))
+        elif time.monotonic() - spoke < HEARTBEAT:
+            continue
+        else:
+            yield b": still here\n\n"
+        spoke = time.monotonic()
+
+
+def _spelled(event: Event) -> bytes:
+    data = msgspec.json.encode(streamed(event))
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (event.seq, event.kind.encode(), data)
