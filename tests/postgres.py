@@ -1,4 +1,4 @@
-"""A PostgreSQL server for tests: made anew in a folder of its own, quick because it need not outlive a loss of power."""
+"""A PostgreSQL server for tests: made anew in a folder of its own, and quick, for it need not outlive a power loss."""
 
 import os
 import pwd
@@ -82,13 +82,10 @@ class Server:
         with (self._folder / "log").open("ab") as log:
             self._process = self._run("postgres", "-D", "data", "-p", str(self._port), *options, log=log.fileno())
         deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                self.connect().close()
-                return
-            except psycopg.OperationalError:
-                assert self._process.poll() is None and time.monotonic() < deadline, self.log()
-                time.sleep(0.05)
+        while not self._answers():
+            assert self._process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """End the server at once, and with it every connection; what has been committed stays."""
@@ -113,6 +110,13 @@ class Server:
 
     def log(self) -> str:
         return (self._folder / "log").read_text(errors="replace")[-4000:]
+
+    def _answers(self) -> bool:
+        try:
+            self.connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
 
     def _run(self, program: str, *words: str, log: int) -> subprocess.Popen[bytes]:
         other = (

@@ -3,16 +3,18 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from typing import Any
 
 import structlog
 import uvicorn
+import uvloop
 from starlette.applications import Starlette
 
 from darkroom import __version__
 from darkroom.domain.flavours import FLAVOURS
-from darkroom.domain.ids import Snowflakes
+from darkroom.domain.ids import WORKERS, Snowflakes
 from darkroom.domain.limits import Quota, Room, Rooms
 from darkroom.domain.times import now_ms
 from darkroom.drivers.base import Compute, ImageStore
@@ -28,7 +30,6 @@ from darkroom.http.operations import Operations
 from darkroom.services.apps import Apps
 from darkroom.services.attach import Attaching
 from darkroom.services.cleaning import Cleaning
-from darkroom.services.first_start import Credentials
 from darkroom.services.iam import Iam
 from darkroom.services.images import Images
 from darkroom.services.jobs import Jobs
@@ -38,9 +39,9 @@ from darkroom.services.servers import Servers
 from darkroom.services.upkeep import Upkeep
 from darkroom.services.watching import Watching
 from darkroom.settings import Settings
-from darkroom.startup import CannotStart, alone, announce, listening, secret_key, write_private
+from darkroom.startup import CannotStart, alone, announce, forget, listening, secret_key, write_private
 from darkroom.store.app_files import AppFiles
-from darkroom.store.sealing import Sealer
+from darkroom.store.sealing import SealBroken, Sealer
 from darkroom.store.store import Store
 from darkroom.telemetry import logging
 from darkroom.workflows.engine import Engine
@@ -64,7 +65,7 @@ class Service:
         self.sealer = Sealer(secret_key(settings.data / "secret.key", settings.records))
         self.store = Store(settings.database_url, self.sealer)
         self.compute, self.image_store = _driver(settings)
-        snowflakes = Snowflakes(now_ms)
+        self.snowflakes = snowflakes = Snowflakes(now_ms)
         limits = Limits(
             boot=settings.boot_timeout,
             login=settings.login_timeout,
@@ -103,14 +104,24 @@ class Service:
         self.servers = Servers(self.store, new_jobs, FLAVOURS, quota, snowflakes, now_ms)
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Credentials | None]:
-        """Start everything in order and stop it in reverse. Yields the first user's credentials, the first time."""
+    async def running(self) -> AsyncIterator[None]:
+        """Start everything in order and stop it in reverse. The first time, the first user is made and announced."""
         async with AsyncExitStack() as stack:
             stack.callback(self.store.close)
             self.store.migrate()
+            try:
+                await self.store.check_seal()
+            except SealBroken:
+                raise CannotStart("The secret.key is not the one that the records were sealed with.") from None
             credentials = await self.iam.bootstrap()
-            await self.apps.recover()
-            if not self.settings.is_shared:
+            if credentials:
+                announce(self.settings.credentials, credentials)
+            if self.settings.is_shared:
+                worker, turn = await asyncio.to_thread(self.store.number, WORKERS)
+                stack.callback(turn.close)
+                self.snowflakes.work_as(worker)
+            else:
+                await self.apps.recover()
                 await self.images.recover()
                 await self.attaching.recover()
             await self.compute.start()
@@ -119,7 +130,7 @@ class Service:
             await asyncio.to_thread(self.engine.start)
             if self.settings.role != "api":
                 await stack.enter_async_context(self.housekeeping.running())
-            yield credentials
+            yield
 
     def application(self) -> Starlette:
         """Return the ASGI application; it expects the service to run."""
@@ -152,9 +163,14 @@ def run(settings: Settings) -> None:
                 raise CannotStart("SQLite is for one process, of role `all`; --database names a PostgreSQL for many.")
             stack.enter_context(alone(settings.data))
         if settings.role == "worker":
-            asyncio.run(_work(settings))
+            _run(_work(settings))
         else:
-            asyncio.run(_serve(settings, stack.enter_context(listening(settings.host, settings.port))))
+            _run(_serve(settings, stack.enter_context(listening(settings.host, settings.port))))
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(work)
 
 
 async def _work(settings: Settings) -> None:
@@ -169,7 +185,6 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     service = Service(settings)
     config = uvicorn.Config(
         service.application(),
-        loop="uvloop",
         http="httptools",
         lifespan="off",
         log_config=None,
@@ -178,23 +193,22 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
         date_header=False,
         timeout_graceful_shutdown=10,
     )
-    async with service.running() as credentials:
+    async with service.running():
         host, port = listener.getsockname()[:2]
         endpoint = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        if credentials:
-            announce(settings.credentials, credentials)
         write_private(settings.service_file, {"endpoint": endpoint, "pid": os.getpid(), "version": __version__})
         log.info("serving", endpoint=endpoint, driver=settings.driver, data=str(settings.data))
         try:
             await uvicorn.Server(config).serve(sockets=[listener])
         finally:
-            settings.service_file.unlink(missing_ok=True)
+            forget(settings.service_file)
 
 
 def _chores(settings: Settings, tools: Tools, engine: Engine) -> list[Chore]:
     every, days = settings.reconcile_interval, settings.job_retention_days
     retention = Retention(tools.store, engine.forget, now_ms, days=days)
     return [
+        Chore("admission", every, engine.readmit),
         Chore("machines", every, Machines(tools).reconcile),
         Chore("images", every, ImageFiles(tools).reconcile),
         Chore("retention", RETENTION_INTERVAL if days else 0, retention.purge),

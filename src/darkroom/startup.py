@@ -49,6 +49,13 @@ def announce(path: Path, credentials: Credentials) -> None:
     )
 
 
+def forget(service_file: Path) -> None:
+    """Remove the file by which clients find the service, unless another process has written it since."""
+    with suppress(FileNotFoundError, ValueError):
+        if msgspec.json.decode(service_file.read_bytes())["pid"] == os.getpid():
+            service_file.unlink()
+
+
 def write_private(path: Path, content: object) -> None:
     """Write plain data as JSON into a file for its owner alone."""
     _write_bytes(path, msgspec.json.format(msgspec.json.encode(content)) + b"\n")

@@ -304,6 +304,19 @@ def test_a_job_that_left_nothing_or_is_unknown_is_not_cleaned(house: Service, ba
     assert house.ask("POST", f"image-server-jobs/{UNKNOWN}/actions/clean").status_code == 404
 
 
+def test_cleaning_up_works_where_the_records_are_shared(new_service: Callable[..., Service], postgres_url: str) -> None:
+    settings = {"DARKROOM_DATABASE": postgres_url, "DARKROOM_RECONCILE_INTERVAL": "0.1"}
+    service = new_service(settings=settings)
+    sub_job = abnormal(service, service.add_image(), "shared")
+    assert service.machines() == {sub_job["job_resource_info"]["resource_id"]}
+    clean(service, sub_job["job_id"])
+    assert sub_job_ends(service, sub_job["job_id"])["status"] == "FAILED"
+    assert service.machines() == set()
+    eventually(lambda: len(service.get(f"/v1/{service.project_id}/housekeeping")["chores"]) == 3, "it keeps house")
+    assert service.stop() == 0
+    assert not service.logged_errors()
+
+
 # Retention
 
 

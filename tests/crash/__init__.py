@@ -1,1 +1,1 @@
-"""Crash tests: the service is killed wherever it changes the world, started again, and the world is held against a model."""
+"""Crash tests: the service is killed wherever it changes the world, started again, and held against a model."""

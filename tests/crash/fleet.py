@@ -1,4 +1,4 @@
-"""A fleet: several workers, each a process of its own, on one PostgreSQL; what befalls one is made up for by another."""
+"""A fleet: several workers, each a process of its own, on one PostgreSQL; what befalls one another makes good."""
 
 import os
 import signal
@@ -83,6 +83,7 @@ class Worker:
 @dataclass
 class Fleet:
     place: Place
+    mutate: Callable[[], None] = lambda: None
     workers: list[Worker] = field(default_factory=list)
 
     def add(self, at: Point | None = None, *, waits: bool = False, immortal: bool = False) -> Worker:
@@ -93,7 +94,7 @@ class Fleet:
         number = len(self.workers)
         sign = self.place.data.with_suffix(f".{at.effect.replace('/', '|')}.sign" if at else ".sign")
         worker = Worker(0, sign, self.place.data.with_suffix(f".{number}.gate"))
-        worker.pid = spawn(lambda: _work(self.place, worker, at, waits, immortal), self.place.log)
+        worker.pid = spawn(lambda: self._work(worker, at, waits, immortal), self.place.log)
         self.workers.append(worker)
         return worker
 
@@ -130,6 +131,10 @@ class Fleet:
         with closing(store):
             store.database.write_now(lambda tx: tx.jobs.claim(JobId(str(job)), new_hex()))
 
+    def _work(self, worker: Worker, at: Point | None, waits: bool, immortal: bool) -> None:
+        self.mutate()
+        _work(self.place, worker, at, waits, immortal)
+
     def _do(self, sql: str) -> None:
         assert self.place.server
         with closing(self.place.server.connect(self.place.database)) as connection:
@@ -137,9 +142,9 @@ class Fleet:
 
 
 @contextmanager
-def fleet(place: Place) -> Iterator[Fleet]:
+def fleet(place: Place, mutate: Callable[[], None] = lambda: None) -> Iterator[Fleet]:
     """Lend a fleet over a place; whatever happens, none of its processes outlives it."""
-    ours = Fleet(place)
+    ours = Fleet(place, mutate)
     try:
         yield ours
     finally:
@@ -173,7 +178,7 @@ def _work(place: Place, worker: Worker, at: Point | None, waits: bool, immortal:
 
 
 def _tell_of_claims(place: Place) -> None:
-    """Write down each write to a job that is allowed or refused, in the order of the transactions: the row is locked."""
+    """Write down each write to a job, allowed or refused, in the order of the transactions: the row is locked."""
     handle = os.open(claims_file(place), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     original = JobWrites.is_claimed
 

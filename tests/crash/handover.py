@@ -102,7 +102,7 @@ def play(matrix: Matrix, handover: Handover) -> Outcome:
     place = prepared.place.copy(matrix.new_folder())
     wrong: list[str] = []
     try:
-        with fleet(place) as ours:
+        with fleet(place, matrix.mutate) as ours:
             HANDOVERS[handover.what](ours, handover.point)
         wrong = problems(place, prepared.scenario.end, prepared.world)
         wrong += [f"two workers wrote by turns to the job {job}" for job in fought_over(place)]

@@ -1,4 +1,4 @@
-"""The matrix: every scenario, killed at every point of its undisturbed run, started again, and held against the model."""
+"""The matrix: every scenario, struck at every point of its undisturbed run, started again, held against the model."""
 
 import asyncio
 import multiprocessing
@@ -6,15 +6,14 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from postgres import Server
-
 from darkroom.drivers.simulated import Faults
 from darkroom.workflows import runner, takeover
+from postgres import Server
 
 from .blows import Blow, Kind, prepared
 from .model import World, look, problems
@@ -109,8 +108,9 @@ def _play(case: Case) -> Outcome:
 class Matrix:
     """Prepares scenarios on one database and plays cases, each in a copy of the prepared place."""
 
-    def __init__(self, folder: Path, server: Server | None) -> None:
-        self._folder, self._server = folder, server
+    def __init__(self, folder: Path, server: Server | None, mutate: Callable[[], None] = lambda: None) -> None:
+        """`mutate` makes the service wrong on purpose where a case is played."""
+        self._folder, self._server, self.mutate = folder, server, mutate
         self._bases: dict[tuple[str, ...], Place] = {}
         self._prepared: dict[str, Prepared] = {}
 
@@ -140,13 +140,13 @@ class Matrix:
         wrong: list[str] = []
         ends = 0
         for number, blow in enumerate(case.blows):
-            code = in_child(lambda blow=blow: _serve(place, scenario, blow=blow), place.log)
+            code = in_child(lambda blow=blow: self._serve(place, scenario, blow), place.log)
             ends += code != 0
             if code not in _ENDS[blow.kind]:
                 wrong.append(f"the service ended with {code} when it was {blow}")
             if number == 0 and blow.kind is Kind.KILL and not ends:
                 wrong.append(f"the service was never at {blow.point}")
-        code = in_child(lambda: _serve(place, scenario), place.log)
+        code = in_child(lambda: self._serve(place, scenario), place.log)
         if code:
             wrong.append(f"the service, started again, ended with {code}")
         else:
@@ -155,6 +155,10 @@ class Matrix:
             wrong.append(f"log: {place.log.read_text(errors='replace')[-3000:]}")
         place.remove()
         return Outcome(case, wrong, ends)
+
+    async def _serve(self, place: Place, scenario: Scenario, blow: Blow | None = None) -> None:
+        self.mutate()
+        await _serve(place, scenario, blow=blow)
 
     def base(self, servers: tuple[str, ...]) -> Place:
         """Return a place with an image, applications, and these servers."""

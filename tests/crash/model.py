@@ -42,7 +42,7 @@ def look(place: Place) -> World:
         ),
         "images": place.rows(
             "SELECT id, name, status, size, virtual_size, sha256, generalised, source_server_id"
-            " FROM images ORDER BY created_at, id"
+            " FROM images ORDER BY name, id"
         ),
         "events": place.rows(
             "SELECT job_id, sub_job_id, kind, resource_id, data FROM events WHERE kind <> 'step.progress' ORDER BY seq"

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from postgres import Server
 
 from darkroom.settings import Settings
+from postgres import Server
 
 #: Seconds that one process may take on a busy machine; none takes as long unless it is stuck.
 PATIENCE = 120

@@ -53,7 +53,7 @@ def _what(scenario: Scenario) -> str:
 
 
 def handovers(matrix: Matrix, *, every: int = 1, only: str = "") -> list[Handover]:
-    """Return what happens to one of two workers: at the borders of every step, and at some points to be wrongly dead."""
+    """Return what happens to one of two workers: it dies at the borders of every step, the rest at some of them."""
     found = []
     for name in WELL:
         if only not in name:

@@ -1,4 +1,4 @@
-"""The report: one row for each workflow, database and blow; as a table for the terminal and as a page of the reference."""
+"""The report: one row for each workflow, database and blow, as a table for the terminal and a page of the docs."""
 
 import platform
 import sqlite3

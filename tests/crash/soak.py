@@ -1,4 +1,4 @@
-"""The soak: hundreds of jobs of all kinds on two workers, one of which is killed every few seconds and started again."""
+"""The soak: hundreds of jobs of all kinds on two workers; every few seconds one is killed and started again."""
 
 import json
 import os

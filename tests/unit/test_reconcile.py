@@ -136,6 +136,24 @@ def test_a_server_to_which_somebody_attaches_is_not_touched(world: World, stoppe
     assert (world.status(server) == "ACTIVE", "server.restarted" in world.kinds(server)) == (stopped, stopped)
 
 
+@pytest.mark.parametrize("status", BUSY)
+def test_nothing_is_recorded_of_a_server_that_a_job_took_meanwhile(world: World, status: ServerStatus) -> None:
+    """What was read a moment ago is no ground to change anything: the state is looked at again in the transaction."""
+    key = world.server()
+    server = world.run(world.store.servers.get(PROJECT, key))
+    access, job = world.run(world.store.servers.access(server)), world.job()
+    world.write(lambda tx: tx.servers.move(key, status, world.clock(), job=job))
+    before = world.told(key)
+    for change in (
+        lambda tx: tx.servers.fail(server, world.clock(), "gone"),
+        lambda tx: tx.servers.tell(server, world.clock(), "server.machine_stopped", {}),
+        lambda tx: tx.servers.move_door(server, access.with_door("127.0.0.1", 1, "k"), world.clock()),
+    ):
+        assert world.write(change) is False
+    assert (world.status(key), world.told(key)) == (status, before)
+    assert world.run(world.store.servers.access(server)) == access
+
+
 # Machines that have stopped
 
 

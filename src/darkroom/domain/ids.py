@@ -20,6 +20,8 @@ UserId = NewType("UserId", str)
 #: Milliseconds between the Unix epoch and the snowflakes' own, 2024-01-01T00:00Z: 18 digits until 2031 (ADR 0003).
 EPOCH_MS = 1_704_067_200_000
 _SEQUENCE_BITS, _WORKER_BITS = 12, 10
+#: How many workers may mint at one time.
+WORKERS = 1 << _WORKER_BITS
 _SHIFT = _SEQUENCE_BITS + _WORKER_BITS
 
 
@@ -27,11 +29,17 @@ class Snowflakes:
     """Mints decimal ids that sort by the time they were minted: milliseconds, then worker, then sequence."""
 
     def __init__(self, clock: Clock, worker: int = 0) -> None:
-        if not 0 <= worker < 1 << _WORKER_BITS:
-            raise ValueError(f"worker must be between 0 and {(1 << _WORKER_BITS) - 1}, not {worker}")
-        self._clock, self._worker = clock, worker
+        self._clock = clock
         self._last_ms, self._sequence = 0, 0
         self._lock = threading.Lock()
+        self.work_as(worker)
+
+    def work_as(self, worker: int) -> None:
+        """Mint as another worker from now on: two that mint at one time must not be the same."""
+        if not 0 <= worker < WORKERS:
+            raise ValueError(f"worker must be between 0 and {WORKERS - 1}, not {worker}")
+        with self._lock:
+            self._worker = worker
 
     def mint(self) -> str:
         """Return a new id, greater than every one minted here before, even if the clock has been set back."""

@@ -53,6 +53,12 @@ class Accounts:
         row = await self._reader.one(sql, account=account_id, name=name)
         return _project(row) if row else None
 
+    async def check_seal(self) -> None:
+        """Raise SealBroken if a secret here cannot be opened."""
+        row = await self._reader.one("SELECT sealed_secret FROM access_keys LIMIT 1")
+        if row:
+            self._sealer.open(row[0], _PURPOSE)
+
     async def access_key(self, access: str) -> AccessKey | None:
         row = await self._reader.one(f"{_KEY} WHERE access = :access", access=access)
         return self._key(row) if row else None

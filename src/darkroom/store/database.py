@@ -22,6 +22,9 @@ class Database(ABC):
     #: What the drivers raise when the database does not answer.
     silent: ClassVar[tuple[type[Exception], ...]] = (sa.exc.OperationalError, sa.exc.TimeoutError)
 
+    #: See Reader. Where there is one writer at a time, numbers are given out in the order of the commits.
+    settled: ClassVar[str] = ""
+
     def __init__(self, engine: sa.Engine, sealer: Sealer) -> None:
         self.engine, self._sealer = engine, sealer
 

@@ -10,18 +10,19 @@ from darkroom.domain.ids import JobId, ProjectId, SubJobId
 from darkroom.store.rows import Reader, from_json, key_of, to_json
 
 # A conflict alone would use up a number, and `seq` would have a gap where nothing is missing.
-_INSERT = sa.text(
-    "INSERT INTO events (at, project_id, kind, job_id, sub_job_id, resource_id, data, once)"
-    " SELECT :at, :project_id, :kind, :job_id, :sub_job_id, :resource_id, :data, :once"
+_INSERT = (
+    "INSERT INTO events (at, project_id, kind, job_id, sub_job_id, resource_id, data, once, written_in)"
+    " SELECT :at, :project_id, :kind, :job_id, :sub_job_id, :resource_id, :data, :once, {transaction}"
     " WHERE NOT EXISTS (SELECT 1 FROM events WHERE once = :once)"
     " ON CONFLICT (once) DO NOTHING"
 )
+_INSERTS = {
+    "sqlite": sa.text(_INSERT.format(transaction="0")),
+    "postgresql": sa.text(_INSERT.format(transaction="pg_current_xact_id()::text::bigint")),
+}
 _EVENT = "seq, at, kind, job_id, sub_job_id, resource_id, data"
 _OF_JOB = f"SELECT {_EVENT} FROM events WHERE job_id = :job ORDER BY seq"
-_OF_JOB_AFTER = f"SELECT {_EVENT} FROM events WHERE job_id = :job AND seq > :after ORDER BY seq LIMIT :limit"
-_OF_PROJECT_AFTER = (
-    f"SELECT {_EVENT} FROM events WHERE project_id = :project AND seq > :after ORDER BY seq LIMIT :limit"
-)
+_AFTER = f"SELECT {_EVENT} FROM events WHERE {{whose}} AND seq > :after {{settled}} ORDER BY seq LIMIT :limit"
 _LAST = "SELECT max(seq) FROM events WHERE project_id = :project"
 _OF_RESOURCE = "FROM events WHERE resource_id = :resource AND project_id = :project"
 
@@ -53,7 +54,7 @@ class EventWrites:
             "data": to_json(data or {}),
             "once": once,
         }
-        self._connection.execute(_INSERT, row)
+        self._connection.execute(_INSERTS[self._connection.dialect.name], row)
 
 
 class Events:
@@ -68,13 +69,16 @@ class Events:
 
     async def of_job_after(self, job_id: JobId, after: int, limit: int) -> list[Event]:
         """Return events of a job that come after the one of that number, oldest first."""
-        rows = await self._reader.all(_OF_JOB_AFTER, job=key_of(job_id), after=after, limit=limit)
-        return [_event(row) for row in rows]
+        return await self._after("job_id = :key", key_of(job_id), after, limit)
 
     async def of_project_after(self, project_id: ProjectId, after: int, limit: int) -> list[Event]:
         """Return events of a project alike."""
-        rows = await self._reader.all(_OF_PROJECT_AFTER, project=project_id, after=after, limit=limit)
-        return [_event(row) for row in rows]
+        return await self._after("project_id = :key", project_id, after, limit)
+
+    async def _after(self, whose: str, key: int | str, after: int, limit: int) -> list[Event]:
+        """Leave out what comes after an event that may still appear with a smaller number."""
+        sql = _AFTER.format(whose=whose, settled=self._reader.settled)
+        return [_event(row) for row in await self._reader.all(sql, key=key, after=after, limit=limit)]
 
     async def last(self, project_id: ProjectId) -> int:
         """Return the number of a project's newest event, or 0."""

@@ -31,6 +31,8 @@ class PostgresDatabase(Database):
         TimeoutError,
     )
 
+    settled = "AND written_in < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+
     def __init__(self, url: sa.URL, sealer: Sealer) -> None:
         engine = sa.create_engine(
             url.set(drivername="postgresql+psycopg"),

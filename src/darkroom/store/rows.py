@@ -1,7 +1,7 @@
 """Between rows and the nouns of the domain: column lists, JSON columns, ids as integers."""
 
 import re
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import msgspec
 
@@ -9,7 +9,12 @@ Row = tuple[Any, ...]
 
 
 class Reader(Protocol):
-    """Runs named SQL with `:name` parameters."""
+    """Runs named SQL with `:name` parameters.
+
+    `settled` is a further condition on events: that no transaction which may yet write one before it is under way.
+    """
+
+    settled: ClassVar[str]
 
     async def one(self, sql: str, **parameters: Any) -> Row | None: ...
 

@@ -1,11 +1,13 @@
 """The store: everything that is recorded, by noun, over one database."""
 
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
 
+from darkroom.errors import Unavailable
 from darkroom.store.accounts import Accounts
 from darkroom.store.apps import Apps
 from darkroom.store.attachments import Attachments
@@ -58,6 +60,22 @@ class Store:
     def turn(self, name: str) -> Turn:
         """Return the turn of that name among the processes that share the database; its holder must close it."""
         return Turn(self.database.engine, name)
+
+    def number(self, limit: int) -> tuple[int, Turn]:
+        """Return a number below the limit that no other process has, and the turn that keeps it so until it is closed.
+
+        Raises Unavailable if all are taken, or the database does not answer.
+        """
+        # In no order, so that processes which start together do not ask for the same one again and again.
+        for number in secrets.SystemRandom().sample(range(limit), limit):
+            turn = self.turn(f"number {number}")
+            if turn.is_mine():
+                return number, turn
+        raise Unavailable("No number is free for this process.")
+
+    async def check_seal(self) -> None:
+        """Raise SealBroken if the sealing key is not the one that the records' secrets were sealed with."""
+        await self.accounts.check_seal()
 
     def close(self) -> None:
         self.database.close()

@@ -251,6 +251,7 @@ events = sa.Table(
     _text("resource_id", ""),
     _text("data", "{}"),
     sa.Column("once", sa.Text, unique=True),
+    sa.Column("written_in", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index(None, "job_id", "seq"),
     sa.Index(None, "project_id", "seq"),
     sa.Index(None, "resource_id", "seq"),

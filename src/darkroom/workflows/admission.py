@@ -1,15 +1,17 @@
 """Admission: jobs beyond the limits wait, as RUNNING jobs with WAITING sub-jobs, until there is room for them."""
 
+from collections.abc import Iterable
+
 from darkroom.domain.ids import ProjectId
 from darkroom.domain.jobs import JobType
 from darkroom.domain.limits import Rooms, Waiting, next_in
 from darkroom.store.transaction import Transaction
 
 
-def admit(tx: Transaction, rooms: Rooms, at: int) -> list[tuple[JobType, Waiting]]:
-    """Let those waiting jobs begin for which there is room now; return them."""
+def admit(tx: Transaction, rooms: Rooms, at: int, job_types: Iterable[JobType]) -> list[tuple[JobType, Waiting]]:
+    """Let those waiting jobs of some types begin for which there is room now; return them."""
     admitted: list[tuple[JobType, Waiting]] = []
-    for job_type in rooms.limited():
+    for job_type in job_types:
         tx.lock("admission")
         waiting = tx.jobs.waiting(job_type)
         if not waiting:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, StepOptions
 
+from darkroom.domain.chores import Problem
 from darkroom.domain.ids import JobId, SubJobId, new_hex
 from darkroom.domain.jobs import Job, JobType
 from darkroom.domain.limits import Rooms, Waiting
@@ -57,6 +58,7 @@ class Engine:
         else:
             DBOS.migrate(url)
         self._client = DBOSClient(system_database_url=url, application_name=_NAME)
+        self._store.database.write_now(lambda tx: self.admit(tx, all_types=True))
 
     def stop(self) -> None:
         """Stop working. Jobs in flight are left where they are, to be taken up by the next start or another worker."""
@@ -111,10 +113,16 @@ class Engine:
         elif not job.is_final:
             self._queue(tx, job.job_type, job.id)
 
-    def admit(self, tx: Transaction) -> None:
-        """Queue the waiting jobs for which there is room now."""
-        for job_type, waiting in admit(tx, self._rooms, self._tools.clock()):
+    def admit(self, tx: Transaction, *, all_types: bool = False) -> None:
+        """Queue the waiting jobs for which there is room now; `all_types` is for when a limit may have been lifted."""
+        job_types = list(JobType) if all_types else list(self._rooms.limited())
+        for job_type, waiting in admit(tx, self._rooms, self._tools.clock(), job_types):
             self._queue(tx, job_type, waiting.job_id)
+
+    async def readmit(self) -> list[Problem]:
+        """Queue the waiting jobs for which room was made by something else than the end of a job."""
+        await self._store.write(self.admit)
+        return []
 
     def release(self, tx: Transaction, job: Job) -> None:
         """Queue a job without waiting for room: it has been cancelled, and what it will do needs none."""

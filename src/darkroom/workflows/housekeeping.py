@@ -67,6 +67,6 @@ class Housekeeping:
         while True:
             try:
                 await self.run(chore)
-            except DarkroomError as error:  # the database does not answer
-                log.warning("a chore was not done", chore=chore.name, reason=error.message)
+            except Exception as error:  # whatever it is: the loop goes on
+                log.warning("a chore was not done, or not recorded", chore=chore.name, reason=str(error))
             await asyncio.sleep(chore.interval)
