@@ -18,6 +18,7 @@ from darkroom.domain.ids import WORKERS, Snowflakes
 from darkroom.domain.limits import Quota, Room, Rooms
 from darkroom.domain.times import now_ms
 from darkroom.drivers.base import Compute, ImageStore
+from darkroom.errors import Unavailable
 from darkroom.http import application, health, iam, openapi, watching
 from darkroom.http import apps as app_routes
 from darkroom.http import attach as attach_routes
@@ -108,11 +109,13 @@ class Service:
         """Start everything in order and stop it in reverse. The first time, the first user is made and announced."""
         async with AsyncExitStack() as stack:
             stack.callback(self.store.close)
-            self.store.migrate()
             try:
+                self.store.migrate()
                 await self.store.check_seal()
             except SealBroken:
                 raise CannotStart("The secret.key is not the one that the records were sealed with.") from None
+            except Unavailable as error:
+                raise CannotStart(f"The database does not answer: {error.__cause__}") from None
             credentials = await self.iam.bootstrap()
             if credentials:
                 announce(self.settings.credentials, credentials)

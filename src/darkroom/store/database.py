@@ -47,7 +47,7 @@ class Database(ABC):
 
     def write_now(self, work: Callable[[Transaction], T]) -> T:
         """Do what `write` does, on this thread."""
-        with self._answering(), self.engine.begin() as connection:
+        with self.answering(), self.engine.begin() as connection:
             return work(Transaction(connection, self._sealer))
 
     def close(self) -> None:
@@ -58,7 +58,8 @@ class Database(ABC):
         return False
 
     @contextmanager
-    def _answering(self) -> Iterator[None]:
+    def answering(self) -> Iterator[None]:
+        """Have Unavailable raised where the database does not answer."""
         try:
             yield
         except self.silent as error:

@@ -54,13 +54,13 @@ class PostgresDatabase(Database):
 
     async def one(self, sql: str, **parameters: Any) -> Row | None:
         text, names = _positional(sql)
-        with self._answering():
+        with self.answering():
             record = await (await self._pool()).fetchrow(text, *(parameters[name] for name in names))
         return tuple(record) if record else None
 
     async def all(self, sql: str, **parameters: Any) -> list[Row]:
         text, names = _positional(sql)
-        with self._answering():
+        with self.answering():
             records = await (await self._pool()).fetch(text, *(parameters[name] for name in names))
         return [tuple(record) for record in records]
 

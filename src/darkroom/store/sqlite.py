@@ -43,12 +43,12 @@ class SqliteDatabase(Database):
         self._local = threading.local()
 
     async def one(self, sql: str, **parameters: Any) -> Row | None:
-        with self._answering():
+        with self.answering():
             row: Row | None = self._reader().execute(sql, parameters).fetchone()
         return row
 
     async def all(self, sql: str, **parameters: Any) -> list[Row]:
-        with self._answering():
+        with self.answering():
             return self._reader().execute(sql, parameters).fetchall()
 
     def _is_ours(self, error: Exception) -> bool:

@@ -46,8 +46,9 @@ class Store:
         self.servers = Servers(self.database, sealer)
 
     def migrate(self) -> None:
-        """Bring the database's tables to the present version, making the file if there is none."""
-        migrate(self.database.engine)
+        """Bring the database's tables to the present version, making the file if there is none. Raises Unavailable."""
+        with self.database.answering():
+            migrate(self.database.engine)
 
     async def check(self) -> None:
         """Raise Unavailable unless the database answers."""
