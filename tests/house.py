@@ -118,6 +118,11 @@ class Records:
         with closing(sqlite3.connect(self.data / "darkroom.db")) as connection:
             return connection.execute(sql, parameters).fetchall()
 
+    def once_knew(self, *resource_ids: str) -> None:
+        """Have the events tell of resources that have no record any more."""
+        for resource_id in resource_ids:
+            self.write(lambda tx: tx.events.add("removed", self.clock(), PROJECT, resource_id=resource_id))  # noqa: B023
+
     def told(self, resource_id: str) -> list[tuple[str, dict[str, Any]]]:
         """Return kinds and particulars of the events of a resource, in their order."""
         sql = "SELECT kind, data FROM events WHERE resource_id = ? ORDER BY seq"

@@ -119,12 +119,12 @@ class Server:
         return True
 
     def _run(self, program: str, *words: str, log: int) -> subprocess.Popen[bytes]:
-        other = (
-            {"user": "nobody", "group": pwd.getpwnam("nobody").pw_gid, "extra_groups": []} if not os.geteuid() else {}
-        )
+        """Run a program that ends with this process, however that ends."""
+        other = ["--reuid=nobody", f"--regid={pwd.getpwnam('nobody').pw_gid}", "--clear-groups"]
+        guard = ["setpriv", "--pdeathsig=INT", *(other if os.geteuid() == 0 else [])]
         return subprocess.Popen(
-            [self._programs / program, *words], cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-            env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}, start_new_session=True, **other,
+            [*guard, self._programs / program, *words], cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}, start_new_session=True,
         )  # fmt: skip
 
 

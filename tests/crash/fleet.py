@@ -29,9 +29,10 @@ def claims_file(place: Place) -> Path:
     return place.data.with_suffix(".claims")
 
 
-def refused(place: Place) -> bool:
-    """Say whether a worker has been told that a job is no longer its own."""
-    return "refused" in claims_file(place).read_text()
+def writes_of(place: Place, worker: "Worker") -> list[str]:
+    """Return for each write that a worker tried whether it was allowed or refused."""
+    lines = (line.split() for line in claims_file(place).read_text().splitlines())
+    return [verdict for _, writer, verdict in lines if writer == str(worker.pid)]
 
 
 def fought_over(place: Place) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from darkroom.workflows.takeover import LOST_DATABASE
 
-from .fleet import Fleet, claims_file, eventually, fleet, fought_over, refused
+from .fleet import Fleet, Worker, claims_file, eventually, fleet, fought_over, writes_of
 from .matrix import Matrix, Outcome
 from .model import problems
 from .points import Point
@@ -67,8 +67,7 @@ def _thought_dead(ours: Fleet, point: Point) -> None:
     zombie = ours.at_point()
     ours.cut_lock()
     ours.until_over()
-    zombie.go_on()
-    _until_refused(ours)
+    _is_refused(ours, zombie)
     _end(ours)
 
 
@@ -77,8 +76,7 @@ def _robbed(ours: Fleet, point: Point) -> None:
     robbed = ours.add(point, waits=True)
     ours.at_point()
     ours.steal()
-    robbed.go_on()
-    _until_refused(ours)
+    _is_refused(ours, robbed)
     assert not ours.is_over(), "who was robbed of a job must not end it"
     ours.add()
     robbed.end(signal.SIGKILL)
@@ -120,6 +118,9 @@ def _end(ours: Fleet, but: frozenset[int] | set[int] = frozenset()) -> None:
     assert set(codes) <= {0, *but}, f"the workers ended with {codes}"
 
 
-def _until_refused(ours: Fleet) -> None:
-    """Wait until a worker has been told that its job is no longer its own."""
-    eventually(lambda: refused(ours.place), "a write is refused")
+def _is_refused(ours: Fleet, worker: Worker) -> None:
+    """Let a worker go on, and see that it cannot write to its job any more."""
+    before = len(writes_of(ours.place, worker))
+    worker.go_on()
+    after = eventually(lambda: writes_of(ours.place, worker)[before:], "the worker goes on")
+    assert set(after) == {"refused"}, "a worker wrote to a job that is no longer its own"

@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -108,11 +109,17 @@ def _play(case: Case) -> Outcome:
 class Matrix:
     """Prepares scenarios on one database and plays cases, each in a copy of the prepared place."""
 
-    def __init__(self, folder: Path, server: Server | None, mutate: Callable[[], None] = lambda: None) -> None:
-        """`mutate` makes the service wrong on purpose where a case is played."""
-        self._folder, self._server, self.mutate = folder, server, mutate
+    def __init__(self, folder: Path, server: Server | None) -> None:
+        self._folder, self.server = folder, server
+        self.mutate: Callable[[], None] = lambda: None
         self._bases: dict[tuple[str, ...], Place] = {}
         self._prepared: dict[str, Prepared] = {}
+
+    def made_wrong(self, mutate: Callable[[], None]) -> "Matrix":
+        """Return the same matrix over a service that is made wrong on purpose where a case is played."""
+        other = copy(self)
+        other.mutate = mutate
+        return other
 
     def prepare(self, name: str) -> Prepared:
         """Accept the scenario's order in a new place, and see what an undisturbed run makes of it."""
@@ -163,7 +170,7 @@ class Matrix:
     def base(self, servers: tuple[str, ...]) -> Place:
         """Return a place with an image, applications, and these servers."""
         if servers not in self._bases:
-            place = new_place(self.new_folder(), self._server)
+            place = new_place(self.new_folder(), self.server)
             self._must(in_child(lambda: _furnish(place, servers), place.log), place)
             self._bases[servers] = place
         return self._bases[servers]

@@ -59,7 +59,10 @@ def look(place: Place) -> World:
 
 def problems(place: Place, end: End, undisturbed: World | None) -> list[str]:
     """Return what is wrong with a place in which all has ended; nothing if it is as it must be."""
-    world = look(place)
+    try:
+        world = look(place)
+    except json.JSONDecodeError as error:
+        return [f"a machine's record cannot be read: {error}"]
     found = [*_unlike(world, end), *broken(place)]
     for part in undisturbed or ():
         if world[part] != undisturbed[part]:  # type: ignore[index]

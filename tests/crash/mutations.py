@@ -57,16 +57,14 @@ def halves_stay() -> None:
 
 def end_in_two_transactions() -> None:
     """A sub-job ends in one transaction, and what follows from its end is written in another."""
-    move = JobWrites.move
 
-    def committed(writes: JobWrites, sub_job: Any, to: Any, at: int, **more: Any) -> bool:
-        moved = move(writes, sub_job, to, at, **more)
-        if to == "SUCCESS":
-            writes._connection.commit()
-            writes._connection.begin()
-        return moved
+    async def end(runner: Runner, status: Any, ending: Any) -> None:
+        at, moved = runner._tools.clock(), []
+        await runner._write(lambda tx: moved.append(tx.jobs.move(runner._its, status, at)))
+        if moved[-1]:
+            await runner._write(lambda tx: ending(tx, at))
 
-    JobWrites.move = committed  # type: ignore[method-assign]
+    Runner._end = end  # type: ignore[method-assign]
 
 
 def first_cause_lost() -> None:

@@ -1,6 +1,7 @@
 """Places: a data folder and a database in which a service runs, dies and runs again; copies of places made before."""
 
 import asyncio
+import ctypes
 import os
 import shutil
 import signal
@@ -19,6 +20,8 @@ from postgres import Server
 
 #: Seconds that one process may take on a busy machine; none takes as long unless it is stuck.
 PATIENCE = 120
+#: From linux/prctl.h: the signal to get when the parent ends.
+_DIE_WITH_PARENT = 1
 INSTANT = "boot=0,login=0,snapshot=0,generalise=0,flatten=0,delete=0,run=0"
 
 
@@ -122,12 +125,14 @@ def ended(child: int, patience: float = PATIENCE) -> int:
 
 def _become(log: Path) -> None:
     """Take leave of the parent: its output, its signals and its place among the processes."""
+    ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
     os.setsid()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     for stream in (1, 2):
         os.dup2(handle, stream)
+    sys.stdout = sys.stderr = os.fdopen(handle, "w", buffering=1)  # under pytest they lead elsewhere
 
 
 def _run(work: Work) -> None:

@@ -1,7 +1,8 @@
 """Points: every effect by which the service changes the world, found by wrapping it from outside, each a place to die.
 
 An effect is a call of the driver, a step of a file on its way to its name, a transaction of ours or of DBOS that
-writes. Each is met before, after and, where it can be done by halves, in the middle. Must be laid in a process of its own.
+writes. Each is met before, after and, where it can be done by halves, in the middle. They are laid in a process of
+their own, which they change for good.
 """
 
 import functools

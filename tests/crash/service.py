@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-import msgspec
 
 from darkroom import app
 from darkroom.errors import Unavailable
@@ -100,9 +99,7 @@ async def running(place: Place, **settings: Any) -> AsyncIterator[tuple[app.Serv
     chosen = place.settings(**settings)
     logging.set_up(chosen.log_level, chosen.log_format)
     service = app.Service(chosen)
-    async with service.running() as credentials:
-        if credentials:
-            chosen.credentials.write_bytes(msgspec.json.encode(credentials))
+    async with service.running():
         yield service, Api(service, json.loads(chosen.credentials.read_text()))
 
 

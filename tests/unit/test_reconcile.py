@@ -36,14 +36,23 @@ def state(world: World, key: str) -> str:
 # Machines without a record
 
 
-def test_a_machine_that_no_record_knows_of_is_removed_and_told_of(world: World) -> None:
+def test_a_machine_that_has_no_record_any_more_is_removed_and_told_of(world: World) -> None:
     orphan, kept = world.machine(), world.server()
+    world.once_knew(orphan)
     world.clock.passes(GRACE_MS + 1)
     assert reconcile(world) == []
     assert world.machine_keys() == {kept}
-    ((kind, data),) = world.told(orphan)
+    kind, data = world.told(orphan)[-1]
     assert (kind, data["state"]) == ("machine.orphan_removed", "running")
-    assert world.rows("SELECT project_id FROM events WHERE resource_id = ?", orphan) == [("",)]
+
+
+def test_a_machine_of_which_the_records_never_knew_is_left_alone_and_told_of(world: World) -> None:
+    foreign = world.machine()
+    world.clock.passes(GRACE_MS + 1)
+    (problem,) = reconcile(world)
+    assert problem.resource_id == foreign
+    assert "know nothing" in problem.problem
+    assert world.machine_keys() == {foreign}
 
 
 def test_the_event_is_the_projects_that_the_machine_belonged_to(world: World) -> None:
@@ -240,6 +249,7 @@ def test_all_of_it_works_on_postgresql_too(tmp_path: Path, postgres_url: str) ->
     world.write(lambda tx: tx.servers.remove(orphan, world.clock(), job=job))
     world.run(world.compute.delete(gone))
     world.compute.switch_off(stopped)
+    world.once_knew(file)
     world.clock.passes(GRACE_MS + 1)
     assert reconcile(world) == world.run(ImageFiles(world.tools).reconcile()) == []
     assert [world.status(gone), world.status(stopped), state(world, stopped)] == ["ERROR", "ACTIVE", "running"]
@@ -263,6 +273,7 @@ def test_all_of_it_works_on_postgresql_too(tmp_path: Path, postgres_url: str) ->
 @pytest.mark.parametrize("call", ["delete", "find"])
 def test_what_could_not_be_seen_to_is_seen_to_the_next_time(world: World, call: str) -> None:
     orphan, gone = world.machine(), world.server()
+    world.once_knew(orphan)
     world.run(world.compute.delete(gone))
     world.clock.passes(GRACE_MS + 1)
     world.fault(call, "DeleteFailed", message="busy", times=1)

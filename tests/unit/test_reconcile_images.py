@@ -50,11 +50,19 @@ def half(world: World, image_id: str, age: float) -> Path:
     return path
 
 
-def test_a_file_that_no_record_knows_of_is_removed_and_told_of(world: World) -> None:
-    orphan = world.file()
+def test_a_file_that_has_no_record_any_more_is_removed_and_told_of(world: World) -> None:
+    deleted, built = world.file(), world.file()
+    world.once_knew(deleted)
+    world.job(SubJobStatus.FAILED, job_type=JobType.CREATE_SERVER_IMAGE, order={"image_id": built})
     assert reconcile(world) == []
     assert stored(world) == {world.base}
-    assert world.kinds(orphan) == ["image.orphan_removed"]
+    assert world.kinds(deleted)[-1] == world.kinds(built)[-1] == "image.orphan_removed"
+
+
+def test_a_file_of_which_the_records_never_knew_is_left_alone_and_told_of(world: World) -> None:
+    foreign = world.file()
+    (problem,) = reconcile(world)
+    assert (problem.resource_id, foreign in stored(world)) == (foreign, True)
 
 
 def test_the_image_that_a_running_build_makes_is_let_be(world: World) -> None:

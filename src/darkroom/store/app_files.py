@@ -45,6 +45,8 @@ class AppFiles:
 
     async def receive(self, record_id: RecordId, chunks: AsyncIterator[bytes]) -> FileFacts:
         """Store a file. Raises TooLarge, HostFull, and InvalidParameter for an empty one; leaves nothing then."""
+        # Where many processes share the folder, none sweeps it and so makes it when it starts.
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         place = self._place(record_id)
         part = place.with_name(f".{place.name}.{secrets.token_hex(4)}.part")
         try:

@@ -56,6 +56,10 @@ class EventWrites:
         }
         self._connection.execute(_INSERTS[self._connection.dialect.name], row)
 
+    def has(self, once: str) -> bool:
+        """Say whether an event of that name has been written."""
+        return self._connection.scalar(sa.text("SELECT 1 FROM events WHERE once = :once"), {"once": once}) is not None
+
 
 class Events:
     """Reads events."""

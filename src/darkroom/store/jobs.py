@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from darkroom.domain.ids import JobId, ProjectId, SubJobId
+from darkroom.domain.ids import ImageId, JobId, ProjectId, SubJobId
 from darkroom.domain.jobs import (
     Job,
     JobStatus,
@@ -50,6 +50,12 @@ class Jobs:
             return None
         rows = await self._reader.all(_SUB_JOBS, id=row[0])
         return _job(row, tuple(map(_sub_job, rows)))
+
+    async def project_of_image(self, image_id: ImageId) -> ProjectId:
+        """Return the project for which a build was to make an image, as far as its job is still known; else empty."""
+        sql = 'SELECT project_id FROM jobs WHERE job_type = :type AND "order" LIKE :image LIMIT 1'
+        row = await self._reader.one(sql, type=JobType.CREATE_SERVER_IMAGE, image=f'%"image_id":"{image_id}"%')
+        return ProjectId(row[0] if row else "")
 
     async def is_cancelled(self, job_id: JobId) -> bool:
         """Say whether a job is to be cancelled."""

@@ -161,9 +161,7 @@ class RecreateServerImage(msgspec.Struct, kw_only=True):
     execute_sysprep: bool | None = False
 
     def order(self) -> domain.ImageOrder:
-        return domain.ImageOrder(
-            name=self.name, description=self.description or "", sysprep=bool(self.execute_sysprep)
-        )
+        return domain.ImageOrder(name=self.name, description=self.description or "", sysprep=bool(self.execute_sysprep))
 
 
 class UpdateImageServer(msgspec.Struct, kw_only=True):

@@ -40,25 +40,29 @@ class Machines:
         machines = {machine.key: machine for machine in await self._compute.machines()}
         problems: list[Problem] = []
         for machine in machines.values():
-            await _tolerating(self._see_whose(machine), ProjectId(""), machine.key)
+            problems += await _tolerating(self._see_whose(machine), ProjectId(""), machine.key)
         for server in await self._store.servers.with_status(IDLE):
             seen = self._see_to(server, machines.get(server.id))
             problems += await _tolerating(seen, server.project_id, server.id)
         return problems
 
-    async def _see_whose(self, machine: Machine) -> None:
-        """Remove a machine that no record knows of. Every record is older than its machine."""
+    async def _see_whose(self, machine: Machine) -> list[Problem]:
+        """Remove a machine whose server these records once knew; others may belong to records that were lost."""
         if not _is_old(machine.key, self._tools.clock()):
-            return
+            return []
         if await self._store.servers.find(machine.key) or machine.key in await self._store.jobs.busy():
-            return
+            return []
+        project_id, at = await self._store.events.project_of(machine.key), self._tools.clock()
+        if not project_id:
+            problem = "There is a machine of this name, of which the records know nothing. It is left alone."
+            return [Problem(project_id=project_id, resource_id=machine.key, problem=problem)]
         log.warning("a machine that belongs to no image server is removed", machine=machine.key, state=machine.state)
         await self._compute.delete(machine.key)
-        project_id, at = await self._store.events.project_of(machine.key), self._tools.clock()
         data = {"state": machine.state, "instance_id": machine.instance_id}
         await self._store.write(
             lambda tx: tx.events.add("machine.orphan_removed", at, project_id, resource_id=machine.key, data=data)
         )
+        return []
 
     async def _see_to(self, server: ImageServer, machine: Machine | None) -> None:
         """See that an idle server has its machine, that it runs, and that its door is where the record says."""
@@ -110,14 +114,15 @@ class Machines:
             log.warning("an image server is in error", server_id=server.id, reason=reason)
 
 
-async def _tolerating(seeing: Awaitable[None], project_id: ProjectId, resource_id: str) -> list[Problem]:
+async def _tolerating(
+    seeing: Awaitable[list[Problem] | None], project_id: ProjectId, resource_id: str
+) -> list[Problem]:
     """Return what goes wrong with one machine as a problem: it must not keep the others from being seen to."""
     try:
-        await seeing
+        return await seeing or []
     except DarkroomError as error:
         log.warning("a machine could not be seen to", machine=resource_id, reason=error.message)
         return [Problem(project_id=project_id, resource_id=resource_id, problem=error.message)]
-    return []
 
 
 def _is_old(key: ServerId, now: int) -> bool:

@@ -34,10 +34,10 @@ class ImageFiles:
         saving = {image.id for image in images if image.status is ImageStatus.SAVING}
         for image_id in await self._image_store.sweep(saving | {ImageId(each) for each in busy}, older_than=STALE):
             log.warning("what was half written of an image is removed", image_id=image_id)
-        for image_id in set(stored) - {image.id for image in images} - busy:
-            await self._remove(image_id)
+        nobodys = set(stored) - {image.id for image in images} - busy
+        problems = [problem for image_id in nobodys for problem in await self._remove(image_id)]
         missing = [image for image in images if image.status is ImageStatus.ACTIVE and image.id not in set(stored)]
-        return [problem for image in missing for problem in await self._miss(image)]
+        return problems + [problem for image in missing for problem in await self._miss(image)]
 
     async def _give_up_uploads(self, images: list[Image]) -> None:
         """Let images wait for their bytes again whose upload died. What it left behind is cleared by the next one."""
@@ -46,11 +46,17 @@ class ImageFiles:
             if image.status is ImageStatus.SAVING and image.updated_at < now - SILENCE_MS:
                 await self._store.write(lambda tx: _give_up(tx, image, now))  # noqa: B023
 
-    async def _remove(self, image_id: ImageId) -> None:
+    async def _remove(self, image_id: ImageId) -> list[Problem]:
+        """Remove the file of an image that these records once knew; others may belong to records that were lost."""
+        project_id, at = await self._store.events.project_of(image_id), self._tools.clock()
+        project_id = project_id or await self._store.jobs.project_of_image(image_id)
+        if not project_id:
+            problem = "The image folder has a file of this name, of which the records know nothing. It is left alone."
+            return [Problem(project_id=project_id, resource_id=image_id, problem=problem)]
         log.warning("the file of an image that has no record is removed", image_id=image_id)
         await self._image_store.remove(image_id)
-        project_id, at = await self._store.events.project_of(image_id), self._tools.clock()
         await self._store.write(lambda tx: tx.events.add("image.orphan_removed", at, project_id, resource_id=image_id))
+        return []
 
     async def _miss(self, image: Image) -> list[Problem]:
         """Tell of an image whose file has disappeared, unless it came, or was deleted, since the first look."""

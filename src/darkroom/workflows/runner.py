@@ -57,7 +57,9 @@ class Runner:
     async def do(self, step: Step) -> StepResult:
         """Do a step, unless the job is to be cancelled."""
         if await self._tools.store.jobs.is_cancelled(self._job.id):
-            return StepResult(fault=self._fault(step.name, Cancelled()))
+            fault = self._fault(step.name, Cancelled())
+            await self._end_if_begun(step.name, fault)
+            return StepResult(fault=fault)
         return await self._carry_out(step.name, "do", step.do)
 
     async def undo(self, step: Step) -> StepResult:
@@ -166,17 +168,35 @@ class Runner:
         def write(tx: Transaction) -> None:
             if also:
                 also(tx, at)
-            tx.events.add(
-                f"step.{what}",
-                at,
-                self._its.project_id,
-                job_id=self._job.id,
-                sub_job_id=self._its.id,
-                data={"name": name, "phase": phase, **data},
-                once=f"{self._its.id}:{self._attempt}{phase}:{name}:{what}:{data.get('status', '')}",
-            )
+            self._add(tx, what, at, {"name": name, "phase": phase, **data})
 
         await self._write(write)
+
+    async def _end_if_begun(self, name: str, fault: Fault) -> None:
+        """Record that a step has failed, if a process began it and died in it: it is not begun again."""
+        at, data = self._tools.clock(), {"name": name, "phase": "do", "status": "FAILED", "error": fault["message"]}
+
+        def write(tx: Transaction) -> None:
+            begun = tx.events.has(self._once("do", name, "started"))
+            if begun and not tx.events.has(self._once("do", name, "ended", "SUCCESS")):
+                self._add(tx, "ended", at, data)
+
+        await self._write(write)
+
+    def _add(self, tx: Transaction, what: str, at: int, data: Mapping[str, Any]) -> None:
+        tx.events.add(
+            f"step.{what}",
+            at,
+            self._its.project_id,
+            job_id=self._job.id,
+            sub_job_id=self._its.id,
+            data=data,
+            once=self._once(data["phase"], data["name"], what, data.get("status", "")),
+        )
+
+    def _once(self, phase: str, name: str, what: str, status: str = "") -> str:
+        """Return the name under which an event of a step is written once, however often the step is repeated."""
+        return f"{self._its.id}:{self._attempt}{phase}:{name}:{what}:{status}"
 
     async def _write(self, work: Callable[[Transaction], None]) -> None:
         """Write in one transaction, unless another worker has claimed the job since. Raises JobLost then."""
