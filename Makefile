@@ -7,7 +7,7 @@ READY   := $(VENV)/.ready
 DATA    ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock docs clean
+.PHONY: help setup demo serve test crash check format lock docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ serve: $(READY) ## Run the service to use it for real; DATA=/some/folder says wh
 test: $(READY) ## Set everything up, then check the code and run all tests
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/python -m pytest
+
+crash: $(READY) ## Kill the service at every instruction of every job, and see that all ends right
+	@$(BIN)/python -m tests.crash
 
 check: $(READY) ## Format, lint, types and architecture
 	@$(BIN)/ruff format --check .

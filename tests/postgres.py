@@ -123,7 +123,8 @@ class Server:
         other = ["--reuid=nobody", f"--regid={pwd.getpwnam('nobody').pw_gid}", "--clear-groups"]
         guard = ["setpriv", "--pdeathsig=INT", *(other if os.geteuid() == 0 else [])]
         return subprocess.Popen(
-            [*guard, self._programs / program, *words], cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            [*guard, self._programs / program, *words], cwd=self._folder, stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log,
             env={"LC_ALL": "C", "PATH": "/usr/bin:/bin"}, start_new_session=True,
         )  # fmt: skip
 

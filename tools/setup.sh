@@ -27,6 +27,10 @@ done
 [ -n "${found:-}" ] || { say "Darkroom needs Python 3.11 or newer; there is none on the PATH."; exit 1; }
 
 packages=$(missing | tr '\n' ' ')
+# Debian keeps PostgreSQL's programs off the PATH. The tests start one of their own.
+if ! command -v postgres >/dev/null 2>&1 && ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
+    packages="$packages postgresql"
+fi
 if ! "$found" -c 'import ensurepip, venv' >/dev/null 2>&1; then packages="$packages python3-venv"; fi
 
 if [ -n "${packages% }" ]; then

@@ -108,6 +108,8 @@ def test_a_machine_and_files_that_are_nobodys_are_removed(house: Service, base: 
     whole.with_suffix(".json").write_bytes((images / f"{base}.json").read_bytes())
     new = house.data / "new"
     new.write_text(json.dumps({**record, "key": key}))
+    for once_known in (key, whole.name):
+        house.write(lambda tx: tx.events.add("removed", now_ms(), house.project_id, resource_id=once_known))  # noqa: B023
     new.replace(machines / f"{key}.json")
     eventually(lambda: key not in house.machines(), "the machine is removed")
     eventually(lambda: not half.exists() and not whole.with_suffix(".disk").exists(), "the files are removed")

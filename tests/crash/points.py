@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
+from darkroom.drivers.qemu.compute import QemuCompute
 from darkroom.drivers.simulated import SimulatedCompute, SimulatedImageStore
 from darkroom.store.database import Database
 
@@ -52,7 +53,8 @@ class Points:
     def lay(self) -> None:
         """Wrap all effects."""
         for call in _CALLS:
-            self._lay_call(SimulatedCompute, call, "compute")
+            for compute in (SimulatedCompute, QemuCompute):
+                self._lay_call(compute, call, "compute")
         for call in ("facts", "remove"):
             self._lay_call(SimulatedImageStore, call, "images")
         self._lay_transactions()

@@ -58,9 +58,9 @@ class Api:
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
-    async def add_image(self) -> str:
+    async def add_image(self, content: bytes = b"a disk") -> str:
         added = await self.ask("POST", "/v2/images", {"name": "base", "__imagetype": "private"})
-        await self.ask("PUT", f"/v2/images/{added['id']}/file", content=b"a disk")
+        await self.ask("PUT", f"/v2/images/{added['id']}/file", content=content)
         return str(added["id"])
 
     async def add_app(self, name: str, kind: str) -> str:
