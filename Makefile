@@ -30,7 +30,7 @@ test: $(READY) ## Set everything up, then check the code and run all tests
 	@$(BIN)/python -m pytest
 
 crash: $(READY) ## Kill the service at every instruction of every job, and see that all ends right
-	@$(BIN)/python -m tests.crash
+	@PYTHONPATH=tests $(BIN)/python -m crash
 
 check: $(READY) ## Format, lint, types and architecture
 	@$(BIN)/ruff format --check .

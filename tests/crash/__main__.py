@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -50,6 +51,7 @@ class Run:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all that was begun is ended
     wanted = _arguments()
     run = Run()
     with ExitStack() as stack:

@@ -4,11 +4,12 @@ import asyncio
 import multiprocessing
 import os
 import random
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +33,10 @@ _ENDS = {
 }
 #: Cases at a time.
 PARALLEL = int(os.environ.get("DARKROOM_CRASH_PARALLEL", "2"))
+
+
+#: Effects of the service's chores, which go on beside the jobs: they come when they come.
+_CHORES = re.compile("chores|reconcile|retention|housekeeping")
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class Prepared:
     place: Place
     world: World
     points: list[Point]
+    before: World  #: what there is before the service runs
 
     def cases(self, kind: Kind = Kind.KILL) -> list[Case]:
         """Return one case for each point from which the scenario dies."""
@@ -95,8 +101,14 @@ class Prepared:
         return [case for case in self.cases(kind) if case.blows[0].point.effect.startswith(("compute.", "images."))]
 
     def _deadly(self) -> list[Point]:
+        if self.scenario.asks:
+            return [point for point in self.points if _is_accepting(point.effect)]
         effects = [point.effect for point in self.points]
         return self.points[effects.index(self.scenario.dies_from) if self.scenario.dies_from else 0 :]
+
+
+def _is_accepting(effect: str) -> bool:
+    return "+jobs" in effect or effect.startswith(("begin servers.", "begin new_jobs."))
 
 
 _playing: list["Matrix"] = []
@@ -126,7 +138,8 @@ class Matrix:
         if name not in self._prepared:
             scenario = SCENARIOS[name]
             place = self.base(scenario.servers).copy(self.new_folder())
-            self._must(in_child(lambda: _order(place, scenario), place.log), place)
+            if not scenario.asks:
+                self._must(in_child(lambda: _order(place, scenario), place.log), place)
             self._prepared[name] = self._run_undisturbed(scenario, place)
         return self._prepared[name]
 
@@ -153,10 +166,11 @@ class Matrix:
                 wrong.append(f"the service ended with {code} when it was {blow}")
             if number == 0 and blow.kind is Kind.KILL and not ends:
                 wrong.append(f"the service was never at {blow.point}")
+        scenario = replace(scenario, asks=False)  # who got no answer does not ask again here
         code = in_child(lambda: self._serve(place, scenario), place.log)
         if code:
             wrong.append(f"the service, started again, ended with {code}")
-        else:
+        elif look(place) != prepared.before or not prepared.scenario.asks:  # an order may have come to nothing at all
             wrong += problems(place, scenario.end, prepared.world)
         if wrong:
             wrong.append(f"log: {place.log.read_text(errors='replace')[-3000:]}")
@@ -181,7 +195,8 @@ class Matrix:
         self._must(in_child(lambda: _serve(trial, scenario, trace=trace), trial.log), trial)
         wrong = problems(trial, scenario.end, None)
         assert not wrong, f"{scenario.name}, undisturbed: {wrong}"
-        prepared = Prepared(scenario, place, look(trial), recorded(trace))
+        steady = [point for point in recorded(trace) if not _CHORES.search(point.effect)]
+        prepared = Prepared(scenario, place, look(trial), steady, look(place))
         trial.remove()
         trace.unlink()
         return prepared
@@ -228,6 +243,8 @@ async def _serve(place: Place, scenario: Scenario, *, blow: Blow | None = None, 
 
     lay(place, met)
     async with running(place, **scenario.settings) as (service, api):
+        if scenario.asks:
+            await scenario.order(api)
         canceller = asyncio.create_task(_cancel(place, api, hanging)) if scenario.hangs else None
         await until_over(service, place)
         if canceller:

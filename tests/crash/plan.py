@@ -43,6 +43,8 @@ _TITLES = {
 
 
 def _what(scenario: Scenario) -> str:
+    if scenario.asks:
+        return "killed while the order is accepted"
     if scenario.hangs:
         return "killed while it is cancelled and undone"
     if scenario.settings:

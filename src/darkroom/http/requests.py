@@ -95,6 +95,4 @@ def path_id(request: Request, name: str) -> str:
     value: str = request.path_params[name]
     if len(value) > ID_LIMIT:
         raise InvalidParameter(name, f"must not be longer than {ID_LIMIT} characters")
-    if "\0" in value:
-        raise InvalidParameter(name, "must not contain a NUL character")
     return value

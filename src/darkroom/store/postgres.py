@@ -53,12 +53,16 @@ class PostgresDatabase(Database):
         self._pools.clear()
 
     async def one(self, sql: str, **parameters: Any) -> Row | None:
+        if _has_nul(parameters):
+            return None
         text, names = _positional(sql)
         with self.answering():
             record = await (await self._pool()).fetchrow(text, *(parameters[name] for name in names))
         return tuple(record) if record else None
 
     async def all(self, sql: str, **parameters: Any) -> list[Row]:
+        if _has_nul(parameters):
+            return []
         text, names = _positional(sql)
         with self.answering():
             records = await (await self._pool()).fetch(text, *(parameters[name] for name in names))
@@ -76,6 +80,11 @@ class PostgresDatabase(Database):
         return await asyncpg.create_pool(
             self._dsn, min_size=0, max_size=10, timeout=CONNECT_TIMEOUT, command_timeout=READ_TIMEOUT
         )
+
+
+def _has_nul(parameters: dict[str, Any]) -> bool:
+    """Say whether a text has a NUL character: no row here can have one, and PostgreSQL would not even take it."""
+    return any(isinstance(value, str) and "\0" in value for value in parameters.values())
 
 
 @lru_cache(maxsize=256)
