@@ -28,6 +28,7 @@ from darkroom.http import servers as server_routes
 from darkroom.http import upkeep as upkeep_routes
 from darkroom.http.auth import Authenticator
 from darkroom.http.operations import Operations
+from darkroom.http.throttle import Throttle
 from darkroom.services.apps import Apps
 from darkroom.services.attach import Attaching
 from darkroom.services.cleaning import Cleaning
@@ -137,7 +138,8 @@ class Service:
 
     def application(self) -> Starlette:
         """Return the ASGI application; it expects the service to run."""
-        operations = Operations(Authenticator(self.iam.identity, now_ms))
+        throttle = Throttle(reads=self.settings.throttle_reads, changes=self.settings.throttle_changes)
+        operations = Operations(Authenticator(self.iam.identity, now_ms), throttle)
         described = [
             # Before those of jobs: to them, `events` would be the id of a job.
             *watching.routes(operations, self.watching),

@@ -11,7 +11,8 @@ DarkroomError                   500
 │  ├─ MethodNotAllowed          405
 │  ├─ Conflict                  409
 │  ├─ TooLarge                  413
-│  └─ UnsupportedMediaType      415
+│  ├─ UnsupportedMediaType      415
+│  └─ TooManyRequests           429
 └─ Fault                        500  we, or the machine below, must mend it
    ├─ Unavailable               503
    └─ JobFault                  ends a job as FAILED; its code and message become `job_execute_info`
@@ -164,6 +165,13 @@ class UnsupportedMediaType(Refused):
 
     status = 415
     code = "WKS.00000415"
+
+
+class TooManyRequests(Refused):
+    """The throttling threshold has been reached."""
+
+    status = 429
+    code = "APIGW.0308"
 
 
 class Fault(DarkroomError):

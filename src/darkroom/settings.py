@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     job_retention_days: int = Field(
         90, ge=0, description="Days for which jobs that have ended are kept, with their history; 0: for ever."
     )
+    throttle_reads: int = Field(0, ge=0, description="Reading requests that a user may make in a minute. 0: no limit.")
+    throttle_changes: int = Field(0, ge=0, description="Other requests that a user may make in a minute. 0: no limit.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON.")
 

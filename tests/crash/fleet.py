@@ -18,7 +18,7 @@ from darkroom.workflows import takeover
 
 from .place import PATIENCE, Place, ended, spawn
 from .points import Point
-from .service import lay
+from .service import hasten, lay
 
 T = TypeVar("T")
 _OPEN = "SELECT count(*) FROM jobs WHERE status = 'RUNNING'"
@@ -158,7 +158,7 @@ def fleet(place: Place, mutate: Callable[[], None] = lambda: None) -> Iterator[F
 
 def _work(place: Place, worker: Worker, at: Point | None, waits: bool, immortal: bool) -> None:
     """Be a worker, as `darkroom serve --role worker` is."""
-    takeover.ROUND = 0.2  # type: ignore[misc]
+    hasten()
     if immortal:
         takeover.Takeover.__init__.__kwdefaults__["on_loss"] = lambda: None
     for number in (signal.SIGINT, signal.SIGTERM):

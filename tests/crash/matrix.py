@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from darkroom.drivers.simulated import Faults
-from darkroom.workflows import runner, takeover
+from darkroom.workflows import takeover
 from postgres import Server
 
 from .blows import Blow, Kind, prepared
@@ -231,7 +231,6 @@ async def _order(place: Place, scenario: Scenario) -> None:
 async def _serve(place: Place, scenario: Scenario, *, blow: Blow | None = None, trace: Path | None = None) -> None:
     """Run the service until all jobs have ended, or it dies."""
     place, strike = prepared(place, blow)
-    runner.CANCEL_INTERVAL = 0.02
     hanging = asyncio.Event()
     loop = asyncio.get_running_loop()
     do = recorder(trace) if trace else strike

@@ -85,7 +85,8 @@ class Points:
 
         def executed(connection: sa.Connection, cursor: Any, statement: str, *_: Any) -> None:
             written = _written(statement)
-            if not written or (cursor.rowcount == 0 and "RETURNING" not in statement):
+            # SQLite does not know yet how many rows a statement that returns them has written; see `_has_changed`.
+            if not written or (cursor.rowcount == 0 and not _is_sqlite(connection)):
                 return
             if _commits_itself(connection):
                 self.meet(f"write {' '.join(written)}: after")
@@ -105,7 +106,7 @@ class Points:
         original = DefaultDialect.do_commit
 
         def do_commit(dialect: DefaultDialect, connection: Any) -> None:
-            written = " ".join(connection.info.pop("written", ()))
+            written = " ".join(connection.info.pop("written", ())) if _has_changed(connection) else ""
             if written:
                 self.meet(f"commit {written}: before")
             original(dialect, connection)
@@ -158,6 +159,18 @@ class Points:
 def _written(statement: str) -> dict[str, None]:
     """Return which tables a statement writes, in order."""
     return {f"{_VERBS[verb]}{table}": None for verb, table in _WRITES.findall(statement)}
+
+
+def _is_sqlite(connection: sa.Connection) -> bool:
+    return connection.dialect.name == "sqlite"
+
+
+def _has_changed(connection: Any) -> bool:
+    """Say whether rows have been written on a connection of SQLite since this was last asked; on others, always."""
+    changes = getattr(connection.dbapi_connection, "total_changes", None)
+    before = connection.info.get("changes", 0)
+    connection.info["changes"] = changes
+    return changes is None or changes != before
 
 
 def _commits_itself(connection: sa.Connection) -> bool:

@@ -17,6 +17,7 @@ from darkroom.domain.accounts import Caller
 from darkroom.http.auth import Authenticator
 from darkroom.http.parameters import Parameter
 from darkroom.http.requests import whole_body
+from darkroom.http.throttle import Throttle
 
 Handler = Callable[[Caller, Request], Awaitable[Response]]
 BodyHandler = Callable[[Caller, Request, bytes], Awaitable[Response]]
@@ -66,14 +67,20 @@ def describe(handler: Callable[..., Any], **more: Any) -> Description:
 class Operations:
     """Makes routes of handlers."""
 
-    def __init__(self, authenticator: Authenticator) -> None:
-        self._authenticator = authenticator
+    def __init__(self, authenticator: Authenticator, throttle: Throttle) -> None:
+        self._authenticator, self._throttle = authenticator, throttle
+
+    async def _caller(self, request: Request, *, streamed: bool = False) -> Caller:
+        """Return who asks, unless they ask too often."""
+        caller = await self._authenticator.caller(request, streamed=streamed)
+        self._throttle.check(caller.user_id, request.method)
+        return caller
 
     def read(self, method: str, path: str, handler: Handler, **more: Any) -> Operation:
         """Return a route whose handler needs no body. `more` are fields of its Description."""
 
         async def endpoint(request: Request) -> Response:
-            return await handler(await self._authenticator.caller(request), request)
+            return await handler(await self._caller(request), request)
 
         return Operation(method, path, endpoint, describe(handler, **more))
 
@@ -81,7 +88,7 @@ class Operations:
         """Return a route whose handler is given the whole body."""
 
         async def endpoint(request: Request) -> Response:
-            caller = await self._authenticator.caller(request)
+            caller = await self._caller(request)
             body = getattr(request.state, "body", None)
             return await handler(caller, request, await whole_body(request) if body is None else body)
 
@@ -91,6 +98,6 @@ class Operations:
         """Return a route whose handler reads the body as it comes."""
 
         async def endpoint(request: Request) -> Response:
-            return await handler(await self._authenticator.caller(request, streamed=True), request)
+            return await handler(await self._caller(request, streamed=True), request)
 
         return Operation(method, path, endpoint, describe(handler, body=bytes, **more))
