@@ -106,7 +106,8 @@ class Points:
         original = DefaultDialect.do_commit
 
         def do_commit(dialect: DefaultDialect, connection: Any) -> None:
-            written = " ".join(connection.info.pop("written", ())) if _has_changed(connection) else ""
+            tables = connection.info.pop("written", ())
+            written = " ".join(tables) if _has_changed(connection) else ""
             if written:
                 self.meet(f"commit {written}: before")
             original(dialect, connection)
