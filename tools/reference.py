@@ -58,12 +58,12 @@ def failures() -> str:
     tree = [*_tree(errors.DarkroomError)]
     drawing = "\n".join(f"{'   ' * depth}{kind.__name__}" for depth, kind in tree)
     answers = [
-        (f"`{kind.__name__}`", str(kind.status), f"`{kind.code}`", _message(kind))
+        (f"`{kind.__name__}`", str(kind.status), f"`{kind.code}`", _message(kind), kind.cure)
         for _, kind in tree
         if not issubclass(kind, errors.JobFault)
     ]
     faults = [
-        (f"`{kind.code}`", f"`{kind.__name__}`", _message(kind))
+        (f"`{kind.code}`", f"`{kind.__name__}`", _message(kind), kind.cure)
         for _, kind in tree
         if issubclass(kind, errors.JobFault)
     ]
@@ -77,11 +77,11 @@ def failures() -> str:
         "`/v3.0/` `{error_code, error_msg}` with a code `IAM.00…`, under `/v2/` `{error: {code, message}}` with a code "
         "`IMG.0` and the HTTP status. Every answer has the header `X-Request-Id`. The message here is the "
         "default; most errors say more, such as the name of the field.",
-        _table(("Class", "HTTP", "Code", "Default message"), answers),
+        _table(("Class", "HTTP", "Code", "Cause: the default message", "Cure"), answers),
         "## Faults of jobs",
         "These end a sub-job as `FAILED`. Code and message are then in its `job_execute_info`; the message begins with "
         "the name of the step. Where the same happens outside a job (a full disk during an upload), the answer is 500.",
-        _table(("Code", "Class", "Default message"), faults),
+        _table(("Code", "Class", "Cause: the default message", "Cure"), faults),
     )
 
 
