@@ -1,28 +1,26 @@
 """The matrix: every scenario, struck at every point of its undisturbed run, started again, held against the model."""
 
-import asyncio
 import multiprocessing
 import os
 import random
 import re
-import shutil
 import signal
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from darkroom.drivers.simulated import Faults
 from darkroom.workflows import takeover
 from postgres import Server
 
-from .blows import Blow, Kind, prepared
+from . import runs
+from .blows import Blow, Kind
 from .model import World, look, problems
 from .place import Place, in_child, new_place
 from .points import Point
 from .scenarios import SCENARIOS, Scenario
-from .service import Api, lay, recorded, recorder, running, until_over
+from .service import recorded
 
 #: Exit codes that a process may have after a blow; 0 is that of one that has brought its jobs to their end.
 _ENDS = {
@@ -139,7 +137,7 @@ class Matrix:
             scenario = SCENARIOS[name]
             place = self.base(scenario.servers).copy(self.new_folder())
             if not scenario.asks:
-                self._must(in_child(lambda: _order(place, scenario), place.log), place)
+                self._must(in_child(lambda: runs.order(place, scenario), place.log), place)
             self._prepared[name] = self._run_undisturbed(scenario, place)
         return self._prepared[name]
 
@@ -170,7 +168,7 @@ class Matrix:
         code = in_child(lambda: self._serve(place, scenario), place.log)
         if code:
             wrong.append(f"the service, started again, ended with {code}")
-        elif look(place) != prepared.before or not prepared.scenario.asks:  # an order may have come to nothing at all
+        elif not prepared.scenario.asks or look(place) != prepared.before:  # an order may have come to nothing at all
             wrong += problems(place, scenario.end, prepared.world)
         if wrong:
             wrong.append(f"log: {place.log.read_text(errors='replace')[-3000:]}")
@@ -179,20 +177,20 @@ class Matrix:
 
     async def _serve(self, place: Place, scenario: Scenario, blow: Blow | None = None) -> None:
         self.mutate()
-        await _serve(place, scenario, blow=blow)
+        await runs.serve(place, scenario, blow=blow)
 
     def base(self, servers: tuple[str, ...]) -> Place:
         """Return a place with an image, applications, and these servers."""
         if servers not in self._bases:
             place = new_place(self.new_folder(), self.server)
-            self._must(in_child(lambda: _furnish(place, servers), place.log), place)
+            self._must(in_child(lambda: runs.furnish(place, servers), place.log), place)
             self._bases[servers] = place
         return self._bases[servers]
 
     def _run_undisturbed(self, scenario: Scenario, place: Place) -> Prepared:
         trial = place.copy(self.new_folder())
         trace = trial.data.with_suffix(".points")
-        self._must(in_child(lambda: _serve(trial, scenario, trace=trace), trial.log), trial)
+        self._must(in_child(lambda: runs.serve(trial, scenario, trace=trace), trial.log), trial)
         wrong = problems(trial, scenario.end, None)
         assert not wrong, f"{scenario.name}, undisturbed: {wrong}"
         steady = [point for point in recorded(trace) if not _CHORES.search(point.effect)]
@@ -207,57 +205,3 @@ class Matrix:
     @staticmethod
     def _must(code: int, place: Place) -> None:
         assert code == 0, f"exit code {code}\n{place.log.read_text(errors='replace')[-4000:]}"
-
-
-async def _furnish(place: Place, servers: Iterable[str]) -> None:
-    async with running(place) as (service, api):
-        await api.add_image()
-        await api.add_app("package", "package")
-        await api.add_app("script", "script")
-        for name in servers:
-            await api.create(name)
-            await until_over(service, place)
-
-
-async def _order(place: Place, scenario: Scenario) -> None:
-    """Accept the order in a process that does not work, with the faults switched on."""
-    async with running(place, role="api") as (_, api):
-        await scenario.order(api)
-    faults = Faults(place.data / "simulated" / "faults.json")
-    for call, fault in scenario.faults.items():
-        faults.set(call, fault)
-
-
-async def _serve(place: Place, scenario: Scenario, *, blow: Blow | None = None, trace: Path | None = None) -> None:
-    """Run the service until all jobs have ended, or it dies."""
-    place, strike = prepared(place, blow)
-    hanging = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    do = recorder(trace) if trace else strike
-
-    def met(point: Point) -> None:
-        do(point)
-        if point.effect == scenario.hangs:
-            loop.call_soon_threadsafe(hanging.set)
-
-    lay(place, met)
-    async with running(place, **scenario.settings) as (service, api):
-        if scenario.asks:
-            await scenario.order(api)
-        canceller = asyncio.create_task(_cancel(place, api, hanging)) if scenario.hangs else None
-        await until_over(service, place)
-        if canceller:
-            canceller.cancel()
-        os._exit(0)
-
-
-async def _cancel(place: Place, api: Api, hanging: asyncio.Event) -> None:
-    """Cancel the last job once it hangs, as a client does that does not know whether it has done so before."""
-    await hanging.wait()
-    ((job,),) = place.rows("SELECT max(id) FROM jobs WHERE status = 'RUNNING'")
-    if job is not None:
-        await api.cancel(str(job))
-
-
-def clean(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
