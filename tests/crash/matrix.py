@@ -112,6 +112,11 @@ def _is_accepting(effect: str) -> bool:
 _playing: list["Matrix"] = []
 
 
+def _obey() -> None:
+    """End at SIGTERM at once, as a process does that has no handler."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _play(case: Case) -> Outcome:
     return _playing[-1].play_one(case)
 
@@ -147,8 +152,10 @@ class Matrix:
             self.prepare(name)
         # The players are forks of this process and so have the matrix; it cannot be sent to them.
         _playing.append(self)
-        with multiprocessing.get_context("fork").Pool(PARALLEL) as pool:
+        with multiprocessing.get_context("fork").Pool(PARALLEL, _obey) as pool:
             yield from pool.imap_unordered(_play, cases)
+            pool.close()
+            pool.join()
         _playing.remove(self)
 
     def play_one(self, case: Case) -> Outcome:

@@ -53,6 +53,8 @@ async def serve(place: Place, scenario: Scenario, *, blow: Blow | None = None, t
         await until_over(service, place)
         if canceller:
             canceller.cancel()
+        if blow:
+            await asyncio.sleep(0.3)  # the last points of all come after the end that is seen here
         os._exit(0)
 
 
