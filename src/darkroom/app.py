@@ -43,6 +43,7 @@ from darkroom.services.watching import Watching
 from darkroom.settings import Settings
 from darkroom.startup import CannotStart, alone, announce, forget, listening, secret_key, write_private
 from darkroom.store.app_files import AppFiles
+from darkroom.store.migrate import TooNew
 from darkroom.store.sealing import SealBroken, Sealer
 from darkroom.store.store import Store
 from darkroom.telemetry import logging
@@ -115,6 +116,8 @@ class Service:
                 await self.store.check_seal()
             except SealBroken:
                 raise CannotStart("The secret.key is not the one that the records were sealed with.") from None
+            except TooNew as error:
+                raise CannotStart(f"{error} Start that version, or restore the backup made before it.") from None
             except Unavailable as error:
                 raise CannotStart(f"The database does not answer: {error.__cause__}") from None
             credentials = await self.iam.bootstrap()

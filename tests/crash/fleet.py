@@ -87,15 +87,24 @@ class Fleet:
     mutate: Callable[[], None] = lambda: None
     workers: list[Worker] = field(default_factory=list)
 
-    def add(self, at: Point | None = None, *, waits: bool = False, immortal: bool = False) -> Worker:
+    def add(
+        self,
+        at: Point | None = None,
+        *,
+        waits: bool = False,
+        immortal: bool = False,
+        mutate: Callable[[], None] | None = None,
+    ) -> Worker:
         """Start a worker. The first of all that comes to the point dies there or, if told so, waits to be let go on.
 
-        An immortal one does not end itself when it has lost its database.
+        An immortal one does not end itself when it has lost its database. `mutate` is for this one instead of all.
         """
         number = len(self.workers)
         sign = self.place.data.with_suffix(f".{at.effect.replace('/', '|')}.sign" if at else ".sign")
         worker = Worker(0, sign, self.place.data.with_suffix(f".{number}.gate"))
-        worker.pid = spawn(lambda: self._work(worker, at, waits, immortal), self.place.log)
+        worker.pid = spawn(
+            lambda: _work(self.place, worker, at, waits, immortal, mutate or self.mutate), self.place.log
+        )
         self.workers.append(worker)
         return worker
 
@@ -132,10 +141,6 @@ class Fleet:
         with closing(store):
             store.database.write_now(lambda tx: tx.jobs.claim(JobId(str(job)), new_hex()))
 
-    def _work(self, worker: Worker, at: Point | None, waits: bool, immortal: bool) -> None:
-        self.mutate()
-        _work(self.place, worker, at, waits, immortal)
-
     def _do(self, sql: str) -> None:
         assert self.place.server
         with closing(self.place.server.connect(self.place.database)) as connection:
@@ -156,8 +161,11 @@ def fleet(place: Place, mutate: Callable[[], None] = lambda: None) -> Iterator[F
             worker.sign.unlink(missing_ok=True)
 
 
-def _work(place: Place, worker: Worker, at: Point | None, waits: bool, immortal: bool) -> None:
+def _work(
+    place: Place, worker: Worker, at: Point | None, waits: bool, immortal: bool, mutate: Callable[[], None]
+) -> None:
     """Be a worker, as `darkroom serve --role worker` is."""
+    mutate()
     hasten()
     if immortal:
         takeover.Takeover.__init__.__kwdefaults__["on_loss"] = lambda: None

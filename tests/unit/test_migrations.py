@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from darkroom.store.migrate import FOLDER, migrate
+from darkroom.store.migrate import FOLDER, TooNew, migrate
 from darkroom.store.tables import metadata
 
 
@@ -147,3 +147,13 @@ def test_roles_of_users_become_grants_and_back(engine: sa.Engine) -> None:
     assert run("SELECT id, password_hash, roles, enabled FROM users ORDER BY id") == [
         ("u1", "hash", '["te_admin"]', 1), ("u2", "hash", '["other", "readonly"]', 1), ("u3", "hash", "[]", 1),
     ]  # fmt: skip
+
+
+def test_tables_of_a_later_version_are_left_alone(engine: sa.Engine) -> None:
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(sa.text("DROP TABLE grants"))
+    with pytest.raises(TooNew):
+        migrate(engine)
+    assert not sa.inspect(engine).has_table("grants")

@@ -65,7 +65,10 @@ class SubJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
-    """An asynchronous piece of work. `begin_time` is when it was accepted; `order` is what was asked for."""
+    """An asynchronous piece of work. `begin_time` is when it was accepted; `order` is what was asked for.
+
+    `plan` is the version of the plan by which it is carried out, also by later versions of Darkroom.
+    """
 
     id: JobId
     project_id: ProjectId
@@ -74,6 +77,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     begin_time: int
     sub_jobs_total: int
     order: dict[str, Any]
+    plan: int = 1
     end_time: int | None = None
     sub_jobs: tuple[SubJob, ...] = ()
 

@@ -28,10 +28,11 @@ class Quota(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """A job that waits for room."""
+    """A job that waits for room; `plan` is the version of its plan."""
 
     job_id: JobId
     project_id: ProjectId
+    plan: int = 1
 
 
 def next_in(waiting: Sequence[Waiting], load: Mapping[ProjectId, int], room: Room) -> list[Waiting]:

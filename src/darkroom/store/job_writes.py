@@ -35,6 +35,7 @@ class JobWrites:
                 "sub_jobs_total": job.sub_jobs_total,
                 "order": to_json(job.order),
                 "admitted": admitted,
+                "plan": job.plan,
             },
         )
         for sub_job in job.sub_jobs:
@@ -58,11 +59,11 @@ class JobWrites:
     def waiting(self, job_type: JobType) -> list[Waiting]:
         """Return the jobs of a type that wait for room, oldest first."""
         rows = self._connection.execute(
-            sa.select(jobs.c.id, jobs.c.project_id)
+            sa.select(jobs.c.id, jobs.c.project_id, jobs.c.plan)
             .where(jobs.c.status == JobStatus.RUNNING, jobs.c.admitted.is_(False), jobs.c.job_type == job_type)
             .order_by(jobs.c.id)
         )
-        return [Waiting(job_id=JobId(str(job_id)), project_id=project_id) for job_id, project_id in rows]
+        return [Waiting(job_id=JobId(str(job_id)), project_id=project, plan=plan) for job_id, project, plan in rows]
 
     def under_way(self, job_type: JobType) -> Counter[ProjectId]:
         """Return how many jobs of a type have begun and not ended, by project."""

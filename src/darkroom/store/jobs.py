@@ -14,7 +14,7 @@ from darkroom.domain.jobs import (
 from darkroom.errors import JobNotFound
 from darkroom.store.rows import Reader, Row, from_json, key_of
 
-_JOB = 'id, project_id, job_type, status, begin_time, end_time, sub_jobs_total, "order"'
+_JOB = 'id, project_id, job_type, status, begin_time, end_time, sub_jobs_total, "order", plan'
 _SUB_JOB = (
     "id, job_id, project_id, job_type, status, resource_id, resource_name,"
     " begin_time, end_time, error_code, error_message"
@@ -127,7 +127,7 @@ def _where(project_id: ProjectId, wanted: SubJobFilter) -> tuple[str, dict[str, 
 
 
 def _job(row: Row, its_sub_jobs: tuple[SubJob, ...] = ()) -> Job:
-    job_id, project_id, job_type, status, begin_time, end_time, total, order = row
+    job_id, project_id, job_type, status, begin_time, end_time, total, order, plan = row
     return Job(
         id=JobId(str(job_id)),
         project_id=project_id,
@@ -137,6 +137,7 @@ def _job(row: Row, its_sub_jobs: tuple[SubJob, ...] = ()) -> Job:
         end_time=end_time,
         sub_jobs_total=total,
         order=from_json(order),
+        plan=plan,
         sub_jobs=its_sub_jobs,
     )
 

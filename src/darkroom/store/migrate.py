@@ -5,16 +5,25 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 FOLDER = Path(__file__).with_name("migrations")
 
 
+class TooNew(Exception):
+    """The tables of the database are those of a later version of Darkroom."""
+
+
 def migrate(engine: sa.Engine) -> None:
-    """Bring the tables of the database to the present version."""
+    """Bring the tables of the database to the present version. Raises TooNew where they are beyond it."""
     config = Config()
     config.set_main_option("script_location", str(FOLDER).replace("%", "%%"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":  # several processes may start at once
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(7308895142)"))
+        if set(MigrationContext.configure(connection).get_current_heads()) - known:
+            raise TooNew(TooNew.__doc__)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

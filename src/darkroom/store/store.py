@@ -46,7 +46,10 @@ class Store:
         self.servers = Servers(self.database, sealer)
 
     def migrate(self) -> None:
-        """Bring the database's tables to the present version, making the file if there is none. Raises Unavailable."""
+        """Bring the database's tables to the present version, making the file if there is none.
+
+        Raises TooNew, and Unavailable.
+        """
         with self.database.answering():
             migrate(self.database.engine)
 

@@ -116,6 +116,7 @@ jobs = sa.Table(
     _text("claim", ""),
     sa.Column("cancelled", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("admitted", sa.Boolean, nullable=False, server_default=sa.true()),
+    sa.Column("plan", sa.Integer, nullable=False, server_default="1"),
     sa.Index(None, "project_id", "job_type", "status", "id"),
     sa.Index(None, "project_id", "id"),
     sa.Index(None, "status", "id"),

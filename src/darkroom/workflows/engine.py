@@ -11,6 +11,7 @@ import socket
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
+import msgspec
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, StepOptions
 
@@ -26,13 +27,13 @@ from darkroom.workflows.plan import Plan, Step, Tools, cleaning
 from darkroom.workflows.runner import Runner, StepResult
 from darkroom.workflows.takeover import Takeover
 
-PLANS: Final = (create_server.PLAN, create_image.PLAN, delete_server.PLAN)
-QUEUE: Final = "jobs"
+#: Plans of all versions by which there may still be jobs in flight; new jobs begin by the newest of their type.
+PLANS: Final[tuple[Plan, ...]] = (create_server.PLAN, create_image.PLAN, delete_server.PLAN)
 #: The workflow that undoes what jobs could not undo; one for each attempt, named `<job id>-clean-<attempt>`.
 CLEAN: Final = "CLEAN"
 _NAME: Final = "darkroom"
-#: Jobs in flight survive an upgrade of Darkroom because this stays; a change of the steps uses `DBOS.patch`.
-WORKFLOW_VERSION: Final = "1"
+#: DBOS's version of the application. It stays: what has versions are the plans, and those have queues of their own.
+_APPLICATION_VERSION: Final = "1"
 
 
 #: The body of a step keeps its own failures; what still comes out of it is a database that does not answer.
@@ -79,7 +80,7 @@ class Engine:
         config = DBOSConfig(
             name=_NAME,
             system_database_url=url.render_as_string(hide_password=False),
-            application_version=WORKFLOW_VERSION,
+            application_version=_APPLICATION_VERSION,
             executor_id=worker,
             log_level="WARNING",
         )
@@ -89,35 +90,40 @@ class Engine:
         logger.handlers.clear()
         logger.propagate = True
         for plan in PLANS:
-            DBOS.workflow(name=plan.job_type)(self._workflow(plan))
+            DBOS.workflow(name=_workflow_of(plan.job_type, plan.version))(self._workflow(plan))
         DBOS.workflow(name=CLEAN)(self._cleaning())
+        # No others: a worker of a later version may have queues for plans that this one does not know.
+        queues = sorted({_queue_of(plan.version) for plan in PLANS})
+        DBOS.listen_queues(queues)
         if shared:
-            self._takeover = Takeover(url, worker, QUEUE)
+            self._takeover = Takeover(url, worker, queues)
             self._takeover.start_holding()
         DBOS.launch()
-        DBOS.register_queue(
-            QUEUE,
-            worker_concurrency=self._workers,
-            polling_interval_sec=self._poll_interval,
-            on_conflict="always_update",
-        )
+        for queue in queues:
+            DBOS.register_queue(
+                queue,
+                worker_concurrency=self._workers,
+                polling_interval_sec=self._poll_interval,
+                on_conflict="always_update",
+            )
         if self._takeover is not None:
             self._takeover.start_watching()
 
     def accept(self, tx: Transaction, job: Job) -> None:
         """Record a job and, as soon as there is room for it, queue it; all in the caller's transaction."""
+        job = msgspec.structs.replace(job, plan=_newest_of(job.job_type).version)
         waits = not job.is_final and self._rooms.of(job.job_type).is_limited
         tx.jobs.add(job, admitted=not waits)
         if waits:
             self.admit(tx)
         elif not job.is_final:
-            self._queue(tx, job.job_type, job.id)
+            self._queue(tx, job.job_type, job.id, job.plan)
 
     def admit(self, tx: Transaction, *, all_types: bool = False) -> None:
         """Queue the waiting jobs for which there is room now; `all_types` is for when a limit may have been lifted."""
         job_types = list(JobType) if all_types else list(self._rooms.limited())
         for job_type, waiting in admit(tx, self._rooms, self._tools.clock(), job_types):
-            self._queue(tx, job_type, waiting.job_id)
+            self._queue(tx, job_type, waiting.job_id, waiting.plan)
 
     async def readmit(self) -> list[Problem]:
         """Queue the waiting jobs for which room was made by something else than the end of a job."""
@@ -127,12 +133,13 @@ class Engine:
     def release(self, tx: Transaction, job: Job) -> None:
         """Queue a job without waiting for room: it has been cancelled, and what it will do needs none."""
         if tx.jobs.admit(Waiting(job_id=job.id, project_id=job.project_id), self._tools.clock()):
-            self._queue(tx, job.job_type, job.id)
+            self._queue(tx, job.job_type, job.id, job.plan)
 
     def clean(self, tx: Transaction, job: Job, sub_jobs: Sequence[SubJobId]) -> None:
         """Have what these sub-jobs of an ended job did be undone once more, in the caller's transaction."""
         attempt = secrets.token_hex(4)
-        self._enqueue(tx, CLEAN, f"{job.id}-clean-{attempt}", job.id, list(sub_jobs), attempt)
+        name = f"{job.id}-clean-{attempt}"
+        self._enqueue(tx, _queue_of(job.plan), CLEAN, name, job.id, list(sub_jobs), attempt)
 
     def forget(self, job_ids: Collection[JobId]) -> None:
         """Remove the checkpoints of jobs that ended long ago. Blocks."""
@@ -141,18 +148,18 @@ class Engine:
         cleanings = self._client.list_workflows(workflow_id_prefix=prefixes, load_input=False, load_output=False)
         self._client.delete_workflows([*job_ids, *(workflow.workflow_id for workflow in cleanings)])
 
-    def _queue(self, tx: Transaction, job_type: JobType, job_id: JobId) -> None:
-        self._enqueue(tx, job_type, job_id, job_id)
+    def _queue(self, tx: Transaction, job_type: JobType, job_id: JobId, version: int) -> None:
+        self._enqueue(tx, _queue_of(version), _workflow_of(job_type, version), job_id, job_id)
 
-    def _enqueue(self, tx: Transaction, workflow: str, workflow_id: str, *arguments: Any) -> None:
+    def _enqueue(self, tx: Transaction, queue: str, workflow: str, workflow_id: str, *arguments: Any) -> None:
         assert self._client is not None, "the engine accepts jobs only after start()"
         self._client.enqueue_in_transaction(
             tx.connection,
             {
-                "queue_name": QUEUE,
+                "queue_name": queue,
                 "workflow_name": workflow,
                 "workflow_id": workflow_id,
-                "app_version": WORKFLOW_VERSION,
+                "app_version": _APPLICATION_VERSION,
             },
             *arguments,
         )
@@ -176,12 +183,26 @@ class Engine:
             if job is None:
                 return  # purged before it was begun
             claim = await self._store.write(lambda tx: tx.jobs.claim(job.id, new_hex()))
-            plan = cleaning(next(plan for plan in PLANS if plan.job_type is job.job_type))
+            plan = cleaning(next(each for each in PLANS if (each.job_type, each.version) == (job.job_type, job.plan)))
             for sub_job in job.sub_jobs:
                 if sub_job.id in sub_jobs:
                     await _undo(plan.steps, Runner(self._tools, plan, job, sub_job, claim, attempt))
 
         return clean
+
+
+def _newest_of(job_type: JobType) -> Plan:
+    return max((plan for plan in PLANS if plan.job_type is job_type), key=lambda plan: plan.version)
+
+
+def _workflow_of(job_type: JobType, version: int) -> str:
+    """Return the name of the workflow that carries out a version of a plan, also of one that only others know."""
+    return job_type if version == 1 else f"{job_type}-{version}"
+
+
+def _queue_of(version: int) -> str:
+    """Return the queue for plans of a version: only workers that know them listen to it."""
+    return "jobs" if version == 1 else f"jobs-{version}"
 
 
 async def _run(plan: Plan, runner: Runner) -> None:

@@ -90,12 +90,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of a job type in order; how its sub-job ends when all went well, and when it was undone."""
+    """The steps of a job type in order; how its sub-job ends when all went well, and when it was undone.
+
+    Jobs in flight keep to the steps by which they began, across upgrades: a plan whose steps are to change stays as it
+    is, and another of the next `version` comes beside it.
+    """
 
     job_type: JobType
     steps: tuple[Step, ...]
     succeed: Callable[[Work], Awaitable[Ending]]
     fail: Callable[[Work], Awaitable[Ending]]
+    version: int = 1
 
 
 def cleaning(plan: Plan) -> Plan:

@@ -10,7 +10,7 @@ Needs connections of its own to the server: a pooler in transaction mode breaks 
 import hashlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NoReturn
 
 import psycopg
@@ -34,9 +34,12 @@ def _end_process() -> NoReturn:
 class Takeover:
     """Holds this worker's lock, and puts the jobs of dead workers back into the queue."""
 
-    def __init__(self, url: sa.URL, worker: str, queue: str, *, on_loss: Callable[[], None] = _end_process) -> None:
+    def __init__(
+        self, url: sa.URL, worker: str, queues: Sequence[str], *, on_loss: Callable[[], None] = _end_process
+    ) -> None:
+        """`queues` are those to which this worker listens: of other jobs it knows nothing, and leaves them alone."""
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._worker, self._queue, self._on_loss = worker, queue, on_loss
+        self._worker, self._queues, self._on_loss = worker, list(queues), on_loss
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="takeover", daemon=True)
         self._connection: psycopg.Connection | None = None
@@ -80,27 +83,28 @@ class Takeover:
 
     def _round(self, connection: psycopg.Connection) -> None:
         connection.execute("SELECT 1")
-        for worker in {workflow.executor_id for workflow in _running()} - {self._worker, None}:
+        for worker in {workflow.executor_id for workflow in self._running()} - {self._worker, None}:
             assert worker is not None
             if not self._lock(connection, worker):
                 continue
             try:
                 # Looked up under the lock: a third worker may have been here in between.
-                jobs = [workflow.workflow_id for workflow in _running(worker)]
-                log.warning("taking over the jobs of a dead worker", dead=worker, jobs=jobs)
-                for job_id in jobs:
-                    DBOS.resume_workflow(job_id, queue_name=self._queue)
+                jobs = {workflow.workflow_id: workflow.queue_name for workflow in self._running(worker)}
+                log.warning("taking over the jobs of a dead worker", dead=worker, jobs=list(jobs))
+                for job_id, queue in jobs.items():
+                    DBOS.resume_workflow(job_id, queue_name=queue)
             finally:
                 connection.execute("SELECT pg_advisory_unlock(%s)", (_lock_number(worker),))
+
+    def _running(self, worker: str | None = None) -> list[WorkflowStatus]:
+        """Return the workflows that a worker, or any, has in its hands, and that this one could go on with."""
+        return DBOS.list_workflows(
+            status="PENDING", executor_id=worker, queue_name=self._queues, load_input=False, load_output=False
+        )
 
     def _lock(self, connection: psycopg.Connection, worker: str) -> bool:
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_lock_number(worker),)).fetchone()
         return bool(row and row[0])
-
-
-def _running(worker: str | None = None) -> list[WorkflowStatus]:
-    """Return the workflows that a worker, or any, has in its hands."""
-    return DBOS.list_workflows(status="PENDING", executor_id=worker, load_input=False, load_output=False)
 
 
 def _lock_number(worker: str) -> int:
