@@ -1,6 +1,7 @@
 """What callers may do with jobs beside the contract: cancel them, try them again, ask for them once; and limits."""
 
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -169,4 +170,19 @@ def test_quotas_refuse_before_any_work(new_service: NewService) -> None:
     assert service.server(server_id)["status"] == "BUILT"
     added = service.ask("POST", "/v2/images", {"name": "another"})
     assert added.status_code == 403
+    service.stop_cleanly()
+
+
+def test_an_upload_beyond_the_quota_of_bytes_is_refused_and_leaves_nothing(new_service: NewService) -> None:
+    service = new_service(settings={"DARKROOM_QUOTA_IMAGE_BYTES": "1000000"})
+    service.add_image(bytes(100_000))
+    added = service.ask("POST", "/v2/images", {"name": "big"}).json()
+    path, octets = f"/v2/images/{added['id']}/file", {"Content-Type": "application/octet-stream"}
+    before = service.census()
+    answer = service.ask("PUT", path, content=os.urandom(950_000), headers=octets)
+    assert answer.status_code == 403
+    assert "1000000 bytes of images" in answer.text
+    assert service.census() == before
+    assert service.ask("GET", f"/v2/images/{added['id']}").json()["status"] == "queued"
+    assert service.ask("PUT", path, content=os.urandom(800_000), headers=octets).status_code == 204
     service.stop_cleanly()

@@ -9,8 +9,8 @@ from darkroom.domain.images import Image, ImageStatus, ImageType
 from darkroom.domain.limits import Quota
 from darkroom.domain.times import Clock
 from darkroom.drivers.base import ImageStore
-from darkroom.errors import Conflict, Forbidden
-from darkroom.services.quotas import check_images
+from darkroom.errors import Conflict, Forbidden, QuotaExceeded
+from darkroom.services.quotas import check_image_bytes, check_images
 from darkroom.services.uploads import Upload, given_up
 from darkroom.store.images import ImagePage
 from darkroom.store.store import Store
@@ -64,7 +64,10 @@ class Images:
         return image
 
     async def upload(self, caller: Caller, image_id: str, chunks: AsyncIterator[bytes]) -> None:
-        """Store the bytes of an image that waits for them. Where they are refused, it waits still."""
+        """Store the bytes of an image that waits for them. Where they are refused, it waits still.
+
+        Raises QuotaExceeded if the stored file has more bytes than the project may still have.
+        """
         image = await self._own(caller, "ims:images:upload", image_id)
         now = self._clock()
         if not await self._change(image, at=now, of=ImageStatus.QUEUED, status=ImageStatus.SAVING):
@@ -78,7 +81,17 @@ class Images:
                 raise given_up(image) from error  # what it had written was cleared for the one that came after it
             raise
         whole = {"size": facts.size, "virtual_size": facts.virtual_size, "sha256": facts.sha256}
-        if not await upload.end(status=ImageStatus.ACTIVE, **whole):
+        try:
+            held = await upload.end(
+                lambda tx: check_image_bytes(tx, self._quota, image.project_id, facts.size),
+                status=ImageStatus.ACTIVE,
+                **whole,
+            )
+        except QuotaExceeded:
+            await self._image_store.remove(image.id)
+            await upload.end(status=ImageStatus.QUEUED)
+            raise
+        if not held:
             raise given_up(image)
 
     async def download(self, caller: Caller, image_id: str) -> tuple[Image, AsyncIterator[bytes]]:

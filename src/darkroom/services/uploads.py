@@ -5,7 +5,7 @@ up finds another time there, and changes nothing any more.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from darkroom.domain.images import Image, ImageStatus
 from darkroom.domain.times import Clock
 from darkroom.errors import Conflict, DarkroomError
 from darkroom.store.store import Store
+from darkroom.store.transaction import Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -35,9 +36,12 @@ class Upload:
         self._touched = begun_at
         self._over = asyncio.Event()
 
-    async def end(self, **changes: Any) -> bool:
-        """Change the image for the last time; say whether the upload held it still."""
-        return await self._write(self._clock(), changes)
+    async def end(self, check: Callable[[Transaction], None] | None = None, **changes: Any) -> bool:
+        """Change the image for the last time; say whether the upload held it still.
+
+        Where the check raises, nothing is changed, and the upload holds it still.
+        """
+        return await self._write(self._clock(), changes, check)
 
     @asynccontextmanager
     async def alive(self) -> AsyncIterator[None]:
@@ -61,7 +65,12 @@ class Upload:
             except DarkroomError as error:
                 log.warning("an upload gave no sign of life", image_id=self._image.id, reason=error.message)
 
-    async def _write(self, at: int, changes: dict[str, Any]) -> bool:
-        return await self._store.write(
-            lambda tx: tx.images.change(self._image, at, of=ImageStatus.SAVING, touched=self._touched, **changes)
-        )
+    async def _write(
+        self, at: int, changes: dict[str, Any], check: Callable[[Transaction], None] | None = None
+    ) -> bool:
+        def write(tx: Transaction) -> bool:
+            if check:
+                check(tx)
+            return tx.images.change(self._image, at, of=ImageStatus.SAVING, touched=self._touched, **changes)
+
+        return await self._store.write(write)
