@@ -8,9 +8,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from darkroom.domain.accounts import Caller
 from darkroom.domain.ids import ImageId, ServerId, Snowflakes, new_uuid
 from darkroom.domain.images import Image, ImageStatus
 from darkroom.domain.jobs import Job, JobStatus, JobType, SubJob, SubJobStatus
+from darkroom.domain.roles import ADMIN_ROLE, BUILT_IN
 from darkroom.domain.servers import ImageServer, ServerAccess, ServerStatus
 from darkroom.domain.times import now_ms
 from darkroom.drivers.base import Compute, Door, GuestAccount, ImageStore, MachineSpec
@@ -23,6 +25,14 @@ from darkroom.workflows.plan import Limits, Tools
 
 PROJECT = "a" * 32
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
+
+
+def administrator() -> Caller:
+    """Return a caller who may do everything in the project."""
+    return Caller(
+        user_id="u", user_name="u", account_id="a", project_id=PROJECT, roles=(BUILT_IN[ADMIN_ROLE],), is_admin=True,
+        is_main_admin=True,
+    )  # fmt: skip
 
 
 class Clock:

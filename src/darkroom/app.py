@@ -51,6 +51,7 @@ from darkroom.workflows.engine import Engine
 from darkroom.workflows.housekeeping import Chore, Housekeeping
 from darkroom.workflows.plan import Limits, Tools
 from darkroom.workflows.reconcile import Machines
+from darkroom.workflows.reconcile_apps import AppUploads
 from darkroom.workflows.reconcile_images import ImageFiles
 from darkroom.workflows.retention import Retention
 
@@ -219,6 +220,7 @@ def _chores(settings: Settings, tools: Tools, engine: Engine) -> list[Chore]:
         Chore("admission", every, engine.readmit),
         Chore("machines", every, Machines(tools).reconcile),
         Chore("images", every, ImageFiles(tools).reconcile),
+        Chore("applications", every, AppUploads(tools).reconcile),
         Chore("retention", RETENTION_INTERVAL if days else 0, retention.purge),
     ]
 

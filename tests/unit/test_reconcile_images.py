@@ -8,17 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from darkroom.domain.accounts import Caller
 from darkroom.domain.chores import Problem
 from darkroom.domain.images import ImageStatus
 from darkroom.domain.jobs import JobType, SubJobStatus
 from darkroom.domain.limits import Quota
-from darkroom.domain.roles import ADMIN_ROLE, BUILT_IN
 from darkroom.errors import Conflict
 from darkroom.services import uploads
 from darkroom.services.images import Images
 from darkroom.workflows.reconcile_images import SILENCE_MS, STALE, ImageFiles
-from house import MINUTE, PROJECT, World
+from house import MINUTE, PROJECT, World, administrator
 
 DISK = bytes(510) + b"\x55\xaa"
 
@@ -113,18 +111,6 @@ async def chunks(some: list[bytes]) -> AsyncIterator[bytes]:
         yield each
 
 
-def caller(world: World) -> Caller:
-    return Caller(
-        user_id="u",
-        user_name="u",
-        account_id="a",
-        project_id=PROJECT,
-        roles=(BUILT_IN[ADMIN_ROLE],),
-        is_admin=True,
-        is_main_admin=True,
-    )
-
-
 def test_an_upload_that_gives_no_sign_of_life_is_given_up(world: World) -> None:
     dead = world.image(ImageStatus.SAVING)
     world.clock.passes(SILENCE_MS)
@@ -151,7 +137,7 @@ def test_an_upload_gives_signs_of_life_for_as_long_as_it_takes(world: World, mon
 
     async def upload() -> None:
         async with asyncio.timeout(60):
-            await images.upload(caller(world), image_id, slow())
+            await images.upload(administrator(), image_id, slow())
 
     world.run(upload())
     assert status(world, image_id) == "active"
@@ -168,12 +154,12 @@ def test_an_upload_that_was_given_up_changes_nothing_any_more(world: World, fail
         world.clock.passes(SILENCE_MS + 1)
         await ImageFiles(world.tools).reconcile()
         world.clock.passes(1)
-        await images.upload(caller(world), image_id, chunks([DISK, b"the second"]))
+        await images.upload(administrator(), image_id, chunks([DISK, b"the second"]))
         if fails:
             raise OSError("the client left")
 
     with pytest.raises(Conflict, match="given up"):
-        world.run(images.upload(caller(world), image_id, stalls()))
+        world.run(images.upload(administrator(), image_id, stalls()))
     image, facts = world.run(world.store.images.get(PROJECT, image_id)), world.run(world.images.facts(image_id))
     assert (image.status, image.size, image.sha256) == ("active", facts.size, facts.sha256)
     assert facts.size == len(DISK) + len(b"the second")
@@ -194,5 +180,5 @@ def test_a_second_uploads_hold_is_not_broken_by_the_first(world: World) -> None:
         yield b""
 
     with pytest.raises(Conflict, match="given up"):
-        world.run(images.upload(caller(world), image_id, first()))
+        world.run(images.upload(administrator(), image_id, first()))
     assert status(world, image_id) == "saving"

@@ -1,12 +1,14 @@
 """Applications: the catalogue of what can be attached to image servers, and its files. Beside the contract."""
 
 from collections.abc import AsyncIterator, Sequence
+from typing import Any
 
 from darkroom.domain.accounts import Caller
 from darkroom.domain.apps import AppKind, AppOrder, AppRecord, AppStatus
 from darkroom.domain.ids import AppId, ProjectId, RecordId, Snowflakes
 from darkroom.domain.times import Clock
 from darkroom.errors import AppNotFound, Conflict, InvalidParameter
+from darkroom.services.uploads import Change, Upload
 from darkroom.store.app_files import AppFiles
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
@@ -19,7 +21,10 @@ class Apps:
         self._store, self._files, self._snowflakes, self._clock = store, files, snowflakes, clock
 
     async def recover(self) -> None:
-        """Give up the uploads that a former process did not finish: their records wait for their files again."""
+        """Give up the uploads that a former process did not finish: their records wait for their files again.
+
+        Only where no other process shares the records; there, reconciliation gives up what gives no sign of life.
+        """
         self._files.sweep()
         for record in await self._store.apps.with_status(AppStatus.SAVING):
             await self._change(record, of=AppStatus.SAVING, status=AppStatus.QUEUED)
@@ -71,15 +76,17 @@ class Apps:
         caller.must("workspace:app:create", project_id)
         record = await self._store.apps.get(project_id, record_id)
         self._files.check(size)
-        if not await self._change(record, of=AppStatus.QUEUED, status=AppStatus.SAVING):
+        now = self._clock()
+        if not await self._change(record, at=now, of=AppStatus.QUEUED, status=AppStatus.SAVING):
             raise Conflict(f"The application record {record.id} is {record.status}; only a queued one takes a file.")
+        upload = Upload(self._store, _change_of(record), self._clock, now)
         try:
-            facts = await self._files.receive(record.id, chunks)
+            async with upload.alive():
+                facts = await self._files.receive(record.id, chunks)
         except BaseException:
-            await self._change(record, of=AppStatus.SAVING, status=AppStatus.QUEUED)
+            await upload.end(status=AppStatus.QUEUED)
             raise
-        changes = {"status": AppStatus.ACTIVE, "size": facts.size, "sha256": facts.sha256}
-        if not await self._change(record, of=AppStatus.SAVING, **changes):
+        if not await upload.end(status=AppStatus.ACTIVE, size=facts.size, sha256=facts.sha256):
             raise Conflict(f"The upload of the application record {record.id} was given up meanwhile; send it again.")
 
     async def delete(self, caller: Caller, project_id: ProjectId, record_id: str) -> None:
@@ -92,8 +99,16 @@ class Apps:
         self._files.remove(record.id)
         await self._store.write(lambda tx: tx.apps.remove(record, self._clock()))
 
-    async def _change(self, record: AppRecord, *, of: AppStatus, **changes: object) -> bool:
-        return await self._store.write(lambda tx: tx.apps.change(record, self._clock(), of=of, **changes))
+    async def _change(self, record: AppRecord, *, at: int | None = None, of: AppStatus, **changes: Any) -> bool:
+        at = self._clock() if at is None else at
+        return await self._store.write(lambda tx: tx.apps.change(record, at, of=of, **changes))
+
+
+def _change_of(record: AppRecord) -> Change:
+    def change(tx: Transaction, at: int, *, touched: int, **changes: Any) -> bool:
+        return tx.apps.change(record, at, of=AppStatus.SAVING, touched=touched, **changes)
+
+    return change
 
 
 async def usable(store: Store, project_id: ProjectId, record_ids: Sequence[str], field: str) -> list[AppRecord]:

@@ -11,7 +11,7 @@ from darkroom.domain.times import Clock
 from darkroom.drivers.base import ImageStore
 from darkroom.errors import Conflict, Forbidden, QuotaExceeded
 from darkroom.services.quotas import check_image_bytes, check_images
-from darkroom.services.uploads import Upload, given_up
+from darkroom.services.uploads import Change, Upload
 from darkroom.store.images import ImagePage
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
@@ -72,13 +72,13 @@ class Images:
         now = self._clock()
         if not await self._change(image, at=now, of=ImageStatus.QUEUED, status=ImageStatus.SAVING):
             raise Conflict(f"The image {image.id} is {image.status}; only a queued one takes an upload.")
-        upload = Upload(self._store, image, self._clock, now)
+        upload = Upload(self._store, _change_of(image), self._clock, now)
         try:
             async with upload.alive():
                 facts = await self._image_store.receive(image.id, chunks)
         except BaseException as error:
             if not await upload.end(status=ImageStatus.QUEUED) and isinstance(error, OSError):
-                raise given_up(image) from error  # what it had written was cleared for the one that came after it
+                raise _given_up(image) from error  # what it had written was cleared for the one that came after it
             raise
         whole = {"size": facts.size, "virtual_size": facts.virtual_size, "sha256": facts.sha256}
         try:
@@ -92,7 +92,7 @@ class Images:
             await upload.end(status=ImageStatus.QUEUED)
             raise
         if not held:
-            raise given_up(image)
+            raise _given_up(image)
 
     async def download(self, caller: Caller, image_id: str) -> tuple[Image, AsyncIterator[bytes]]:
         """Return an active image and its bytes. Raises Conflict if it is not active."""
@@ -124,3 +124,15 @@ class Images:
     async def _change(self, image: Image, *, at: int | None = None, of: ImageStatus, **changes: Any) -> bool:
         at = self._clock() if at is None else at
         return await self._store.write(lambda tx: tx.images.change(image, at, of=of, **changes))
+
+
+def _change_of(image: Image) -> Change:
+    def change(tx: Transaction, at: int, *, touched: int, **changes: Any) -> bool:
+        return tx.images.change(image, at, of=ImageStatus.SAVING, touched=touched, **changes)
+
+    return change
+
+
+def _given_up(image: Image) -> Conflict:
+    """Return what to tell whoever sent an upload that was silent for too long."""
+    return Conflict(f"The upload of the image {image.id} was given up meanwhile; send it again.")

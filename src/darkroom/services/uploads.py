@@ -1,19 +1,18 @@
-"""An upload's sign of life: its image is touched every few seconds, so that one that died is known by its silence.
+"""An upload's sign of life: its record is touched every few seconds, so that one that died is known by its silence.
 
-The time of the last touch is also what the upload holds its image by: whoever was silent for so long that it was given
+The time of the last touch is also what the upload holds its record by: whoever was silent for so long that it was given
 up finds another time there, and changes nothing any more.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import structlog
 
-from darkroom.domain.images import Image, ImageStatus
 from darkroom.domain.times import Clock
-from darkroom.errors import Conflict, DarkroomError
+from darkroom.errors import DarkroomError
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
 
@@ -23,21 +22,22 @@ log = structlog.get_logger(__name__)
 BEAT: Final = 5.0
 
 
-def given_up(image: Image) -> Conflict:
-    """Return what to tell whoever sent an upload that was silent for too long."""
-    return Conflict(f"The upload of the image {image.id} was given up meanwhile; send it again.")
+class Change(Protocol):
+    """Changes the record if it is being uploaded and was last touched at that time; says whether it was."""
+
+    def __call__(self, tx: Transaction, at: int, *, touched: int, **changes: Any) -> bool: ...
 
 
 class Upload:
-    """An upload that has begun: it holds its image, which is SAVING."""
+    """An upload that has begun: it holds its record."""
 
-    def __init__(self, store: Store, image: Image, clock: Clock, begun_at: int) -> None:
-        self._store, self._image, self._clock = store, image, clock
+    def __init__(self, store: Store, change: Change, clock: Clock, begun_at: int) -> None:
+        self._store, self._change, self._clock = store, change, clock
         self._touched = begun_at
         self._over = asyncio.Event()
 
     async def end(self, check: Callable[[Transaction], None] | None = None, **changes: Any) -> bool:
-        """Change the image for the last time; say whether the upload held it still.
+        """Change the record for the last time; say whether the upload held it still.
 
         Where the check raises, nothing is changed, and the upload holds it still.
         """
@@ -63,7 +63,7 @@ class Upload:
                 if await self._write(at, {}):
                     self._touched = at
             except DarkroomError as error:
-                log.warning("an upload gave no sign of life", image_id=self._image.id, reason=error.message)
+                log.warning("an upload gave no sign of life", reason=error.message)
 
     async def _write(
         self, at: int, changes: dict[str, Any], check: Callable[[Transaction], None] | None = None
@@ -71,6 +71,6 @@ class Upload:
         def write(tx: Transaction) -> bool:
             if check:
                 check(tx)
-            return tx.images.change(self._image, at, of=ImageStatus.SAVING, touched=self._touched, **changes)
+            return self._change(tx, at, touched=self._touched, **changes)
 
         return await self._store.write(write)

@@ -6,7 +6,9 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -32,11 +34,16 @@ class AppFiles:
     def __init__(self, folder: Path, *, limit: int) -> None:
         self._folder, self._limit = folder, limit
 
-    def sweep(self) -> None:
-        """Make the folder, if there is none, and remove what a process that died has left half written."""
+    def sweep(self, *, older_than: float = 0) -> None:
+        """Make the folder, if there is none, and remove what a process that died has left half written.
+
+        What was written to within so many seconds stays: somebody may be at work on it.
+        """
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for part in self._folder.glob(".*.part"):
-            part.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if part.stat().st_mtime <= time.time() - older_than:
+                    part.unlink()
 
     def check(self, size: int) -> None:
         """Raise TooLarge if a file of that size is not taken."""

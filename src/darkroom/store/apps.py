@@ -79,14 +79,16 @@ class AppWrites:
         data = {"name": record.name, "version": record.version, "status": record.status}
         self._event("app.added", record.created_at, record, data)
 
-    def change(self, record: AppRecord, at: int, *, of: AppStatus, **changes: Any) -> bool:
-        """Change a record whose status is `of` now; say whether it was."""
-        changed = self._connection.execute(
-            app_records.update()
-            .where(_is(record.id), app_records.c.status == of.value)
-            .values(updated_at=at, **changes)
-        )
-        if changed.rowcount:
+    def change(self, record: AppRecord, at: int, *, of: AppStatus, touched: int | None = None, **changes: Any) -> bool:
+        """Change a record whose status is `of` now, and that was last touched then; say whether it was.
+
+        With no changes, it is only touched: nobody sees that, and there is no event.
+        """
+        statement = app_records.update().where(_is(record.id), app_records.c.status == of.value)
+        if touched is not None:
+            statement = statement.where(app_records.c.updated_at == touched)
+        changed = self._connection.execute(statement.values(updated_at=at, **changes))
+        if changed.rowcount and changes:
             self._event("app.changed", at, record, changes)
         return bool(changed.rowcount)
 
