@@ -109,14 +109,14 @@ class Engine:
         waits = not job.is_final and self._rooms.of(job.job_type).is_limited
         tx.jobs.add(job, admitted=not waits)
         if waits:
-            self.admit(tx)
+            self.admit(tx, newcomer=job.id)
         elif not job.is_final:
             self._queue(tx, job.job_type, job.id)
 
-    def admit(self, tx: Transaction, *, all_types: bool = False) -> None:
+    def admit(self, tx: Transaction, *, all_types: bool = False, newcomer: JobId | None = None) -> None:
         """Queue the waiting jobs for which there is room now; `all_types` is for when a limit may have been lifted."""
         job_types = list(JobType) if all_types else list(self._rooms.limited())
-        for job_type, waiting in admit(tx, self._rooms, self._tools.clock(), job_types):
+        for job_type, waiting in admit(tx, self._rooms, self._tools.clock(), job_types, newcomer):
             self._queue(tx, job_type, waiting.job_id)
 
     async def readmit(self) -> list[Problem]:

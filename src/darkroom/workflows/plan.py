@@ -90,12 +90,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps of a job type in order; how its sub-job ends when all went well, and when it was undone."""
+    """The steps of a job type in order; how its sub-job ends when all went well, and when it was undone.
+
+    `keep` returns what is written as the undoing begins, unless the job was cancelled: what of it shall stay.
+    """
 
     job_type: JobType
     steps: tuple[Step, ...]
     succeed: Callable[[Work], Awaitable[Ending]]
     fail: Callable[[Work], Awaitable[Ending]]
+    keep: Callable[[Work], Awaitable[Ending]] | None = None
 
 
 def cleaning(plan: Plan) -> Plan:
