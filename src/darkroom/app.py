@@ -22,6 +22,7 @@ from darkroom.errors import Unavailable
 from darkroom.http import application, health, iam, openapi, watching
 from darkroom.http import apps as app_routes
 from darkroom.http import attach as attach_routes
+from darkroom.http import evidence as evidence_routes
 from darkroom.http import images as image_routes
 from darkroom.http import jobs as job_routes
 from darkroom.http import servers as server_routes
@@ -32,12 +33,14 @@ from darkroom.http.throttle import Throttle
 from darkroom.services.apps import Apps
 from darkroom.services.attach import Attaching
 from darkroom.services.cleaning import Cleaning
+from darkroom.services.evidence import Failures
 from darkroom.services.iam import Iam
 from darkroom.services.images import Images
 from darkroom.services.jobs import Jobs
 from darkroom.services.new_jobs import NewJobs
 from darkroom.services.retries import Retries
 from darkroom.services.servers import Servers
+from darkroom.services.timeline import Timelines
 from darkroom.services.upkeep import Upkeep
 from darkroom.services.watching import Watching
 from darkroom.settings import Settings
@@ -49,6 +52,7 @@ from darkroom.store.store import Store
 from darkroom.telemetry import logging
 from darkroom.workflows.engine import Engine
 from darkroom.workflows.housekeeping import Chore, Housekeeping
+from darkroom.workflows.kept import Reaper
 from darkroom.workflows.plan import Limits, Tools
 from darkroom.workflows.reconcile import Machines
 from darkroom.workflows.reconcile_apps import AppUploads
@@ -105,7 +109,11 @@ class Service:
         self.housekeeping = Housekeeping(self.store, _chores(settings, tools, self.engine), now_ms)
         self.watching = Watching(self.store)
         self.retries = Retries(self.store, new_jobs, now_ms)
-        self.servers = Servers(self.store, new_jobs, FLAVOURS, quota, snowflakes, now_ms)
+        self.servers = Servers(
+            self.store, new_jobs, FLAVOURS, quota, snowflakes, now_ms, keep_minutes=settings.keep_on_failure
+        )
+        self.timelines = Timelines(self.store, now_ms)
+        self.failures = Failures(self.store)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -148,6 +156,7 @@ class Service:
             # Before those of jobs: to them, `events` would be the id of a job.
             *watching.routes(operations, self.watching),
             *job_routes.routes(operations, self.jobs, self.retries, self.watching),
+            *evidence_routes.routes(operations, self.timelines, self.failures),
             *server_routes.routes(operations, self.servers),
             *attach_routes.routes(operations, self.attaching),
             *app_routes.routes(operations, self.apps),
@@ -219,6 +228,7 @@ def _chores(settings: Settings, tools: Tools, engine: Engine) -> list[Chore]:
     return [
         Chore("admission", every, engine.readmit),
         Chore("machines", every, Machines(tools).reconcile),
+        Chore("kept machines", every, Reaper(tools).reap),
         Chore("images", every, ImageFiles(tools).reconcile),
         Chore("applications", every, AppUploads(tools).reconcile),
         Chore("retention", RETENTION_INTERVAL if days else 0, retention.purge),

@@ -7,7 +7,8 @@ DarkroomError                   500
 │  ├─ ServerNotReady            400  the image server's state does not allow this
 │  ├─ Unauthenticated           401  TokenInvalid, WrongPassword
 │  ├─ Forbidden                 403  QuotaExceeded
-│  ├─ NotFound                  404  JobNotFound, ServerNotFound, ImageNotFound, AppNotFound, UnknownPath
+│  ├─ NotFound                  404  JobNotFound, ServerNotFound, ImageNotFound, AppNotFound,
+│  │                                 EvidenceNotFound, UnknownPath
 │  ├─ MethodNotAllowed          405
 │  ├─ Conflict                  409
 │  ├─ TooLarge                  413
@@ -155,6 +156,12 @@ class ImageNotFound(NotFound):
     """The image does not exist."""
 
     cure = "Check the id with `darkroom images list`."
+
+
+class EvidenceNotFound(NotFound):
+    """There is no such evidence of a failure."""
+
+    cure = "Look with `darkroom jobs why` at what was kept; not every machine has a screen."
 
 
 class AppNotFound(NotFound):
@@ -345,3 +352,9 @@ class GuestRefused(JobFault):
 
     cure = "Read what the guest said in the message."
     code = "Darkroom.0402"
+
+
+def cure_of(code: str) -> str:
+    """Return what whoever meets an error of a job's code can do; empty for a code that jobs do not fail with."""
+    kinds: list[type[JobFault]] = [JobFault, *JobFault.__subclasses__()]
+    return next((kind.cure for kind in kinds if kind.code == code), "")

@@ -7,6 +7,8 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
+from darkroom.domain.limits import KEEP_LIMIT
+
 
 def _default_data() -> Path:
     if os.geteuid() == 0:
@@ -66,6 +68,12 @@ class Settings(BaseSettings):
     )
     job_retention_days: int = Field(
         90, ge=0, description="Days for which jobs that have ended are kept, with their history; 0: for ever."
+    )
+    keep_on_failure: int = Field(
+        0,
+        ge=0,
+        le=KEEP_LIMIT,
+        description="Minutes for which the machine of a server that could not be made is kept for inspection.",
     )
     throttle_reads: int = Field(0, ge=0, description="Reading requests that a user may make in a minute. 0: no limit.")
     throttle_changes: int = Field(0, ge=0, description="Other requests that a user may make in a minute. 0: no limit.")

@@ -12,6 +12,7 @@ from darkroom.drivers.simulated.machines import MachineRecord
 from darkroom.store.events import EventWrites
 from darkroom.store.transaction import JobWrites
 from darkroom.workflows import engine
+from darkroom.workflows.journal import Journal
 from darkroom.workflows.runner import Runner
 
 
@@ -58,13 +59,13 @@ def halves_stay() -> None:
 def end_in_two_transactions() -> None:
     """A sub-job ends in one transaction, and what follows from its end is written in another."""
 
-    async def end(runner: Runner, status: Any, ending: Any) -> None:
-        at, moved = runner._tools.clock(), []
-        await runner._write(lambda tx: moved.append(tx.jobs.move(runner._its, status, at)))
+    async def end(journal: Journal, status: Any, ending: Any) -> None:
+        at, moved = journal._tools.clock(), []
+        await journal.write(lambda tx: moved.append(tx.jobs.move(journal.its, status, at)))
         if moved[-1]:
-            await runner._write(lambda tx: ending(tx, at))
+            await journal.write(lambda tx: ending(tx, at))
 
-    Runner._end = end  # type: ignore[method-assign]
+    Journal.end_sub_job = end  # type: ignore[method-assign]
 
 
 def first_cause_lost() -> None:

@@ -1,11 +1,15 @@
 """Limits: how much of the host jobs may use at one time, and how much a project may have. 0 means no limit."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
 from darkroom.domain.ids import JobId, ProjectId
 from darkroom.domain.jobs import JobType
+
+#: Minutes for which the machine of a failed creation may be kept: a week.
+KEEP_LIMIT: Final = 7 * 24 * 60
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):

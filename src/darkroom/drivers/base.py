@@ -5,7 +5,7 @@ repeated with the same names and then finishes, or confirms, what the first one 
 instruction in between. Deleting what does not exist succeeds.
 """
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -13,7 +13,7 @@ import msgspec
 
 from darkroom.domain.ids import ImageId, JobId, ServerId
 
-#: Called with what is done and the total, in bytes or in any unit that suits the work; total 0 means not known.
+#: Called with the bytes that are done and those there are in all; 0 in all means not known.
 Progress = Callable[[int, int], None]
 
 
@@ -147,6 +147,16 @@ class Compute(Protocol):
 
     async def serial_tail(self, key: ServerId, lines: int) -> list[str]:
         """Return the last lines the machine wrote to its serial console; none if there is no machine."""
+
+    async def screenshot(self, key: ServerId) -> bytes | None:
+        """Return a picture (PNG) of the machine's screen; None if it has none. Raises MachineFailed."""
+
+    async def guest_facts(self, key: ServerId) -> Mapping[str, str]:
+        """Return what the guest agent says of its system, as far as it does; none if there is no machine that runs.
+
+        `agent` is `answers`, or `silent` and then the rest is not known; `version` the agent's; `os`, `kernel`,
+        `hostname` the guest's.
+        """
 
     async def delete(self, key: ServerId) -> None:
         """End the machine and remove all that belongs to it: process, disks, sockets, ports. Raises DeleteFailed."""

@@ -51,10 +51,6 @@ def routes(operations: Operations, jobs: Jobs, retries: Retries, watching: Watch
         )
         return JSON(wire.ImageJobs(count, [wire.job_info(job) for job in found]))
 
-    async def show_timeline(caller: Caller, request: Request) -> Response:
-        """The steps of a job with their times."""
-        return JSON(wire.timeline(await jobs.timeline(caller, project_of(request), path_id(request, "job_id"))))
-
     async def list_sub_jobs(caller: Caller, request: Request) -> Response:
         """ListImageSubJobs: sub-jobs of one type, newest first."""
         job_type = JOB_TYPE.read(request)
@@ -90,7 +86,6 @@ def routes(operations: Operations, jobs: Jobs, retries: Retries, watching: Watch
     return [
         operations.read("GET", one, show_job, answer=wire.ImageJob),
         operations.read("GET", JOBS, list_jobs, parameters=(JOB_TYPE, STATUS, *PAGE), answer=wire.ImageJobs),
-        operations.read("GET", f"{one}/timeline", show_timeline, answer=wire.Timeline),
         operations.read("POST", f"{one}/actions/cancel", cancel_job, status=202),
         operations.read("POST", f"{one}/actions/retry", retry_job, answer=JobAccepted),
         operations.read(

@@ -50,6 +50,29 @@ class Number:
 
 
 @dataclass(frozen=True)
+class NumberHeader:
+    """A whole number in a header."""
+
+    name: str
+    least: int
+    most: int
+    meaning: str = ""
+
+    def read(self, request: Request) -> int | None:
+        """Return its value, None if it is not there. Raises InvalidParameter."""
+        text = request.headers.get(self.name)
+        if text is None:
+            return None
+        if not _NUMBER.fullmatch(text) or not self.least <= int(text) <= self.most:
+            raise InvalidParameter(self.name, f"must be a whole number between {self.least} and {self.most}")
+        return int(text)
+
+    def described(self) -> dict[str, Any]:
+        schema = {"type": "integer", "minimum": self.least, "maximum": self.most}
+        return {**_described(self.name, schema, self.meaning), "in": "header"}
+
+
+@dataclass(frozen=True)
 class Text:
     """Any text up to a length."""
 

@@ -5,9 +5,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from darkroom.domain.accounts import Caller
+from darkroom.domain.limits import KEEP_LIMIT
 from darkroom.http.answers import JSON
 from darkroom.http.operations import Operations
-from darkroom.http.parameters import ID_LIMIT, PAGE, Text, page_of
+from darkroom.http.parameters import ID_LIMIT, PAGE, NumberHeader, Text, page_of
 from darkroom.http.requests import decode, once_of, path_id, project_of
 from darkroom.services.servers import Servers
 from darkroom.wire import servers as wire
@@ -19,16 +20,26 @@ NAME_PART = Text("server_name", 1024, meaning="Part of the name, in letters of e
 SERVER_ID = Text("server_id", ID_LIMIT, meaning="The id.")
 ENTERPRISE_PROJECT_ID = Text("enterprise_project_id", 128, meaning="`0` is the default one; without it, all.")
 
+KEEP_ON_FAILURE = NumberHeader(
+    "Darkroom-Keep-On-Failure",
+    least=0,
+    most=KEEP_LIMIT,
+    meaning="Minutes for which the machine is kept for inspection if it could not be made; without it, as configured.",
+)
+
 
 def routes(operations: Operations, servers: Servers) -> list[BaseRoute]:
     async def create_server(caller: Caller, request: Request, body: bytes) -> Response:
         """CreateImageServer: starts a job that boots one."""
         wanted = decode(request, body, wire.CreateImageServer, wire.IN_WORDS["CreateImageServer"])
-        return JSON(
-            wire.JobAccepted(
-                await servers.create(caller, project_of(request), wanted.order(), once_of(request, body, TRANSACTION))
-            )
+        job_id = await servers.create(
+            caller,
+            project_of(request),
+            wanted.order(),
+            once_of(request, body, TRANSACTION),
+            keep_minutes=KEEP_ON_FAILURE.read(request),
         )
+        return JSON(wire.JobAccepted(job_id))
 
     async def list_servers(caller: Caller, request: Request) -> Response:
         """ListImageServers: image servers, newest first."""
@@ -91,7 +102,9 @@ def routes(operations: Operations, servers: Servers) -> list[BaseRoute]:
     one, actions = f"{SERVERS}/{{server_id}}", f"{SERVERS}/{{server_id}}/actions"
     job = wire.JobAccepted
     return [
-        operations.write("POST", SERVERS, create_server, body=wire.CreateImageServer, answer=job),
+        operations.write(
+            "POST", SERVERS, create_server, parameters=(KEEP_ON_FAILURE,), body=wire.CreateImageServer, answer=job
+        ),
         operations.read("GET", SERVERS, list_servers, parameters=(*filters, *PAGE), answer=wire.ImageServers),
         operations.write(
             "PATCH", f"{SERVERS}/actions/batch-delete", batch_delete, body=wire.BatchDeleteImageServer, answer=job

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from darkroom.domain.accounts import Caller
 from darkroom.domain.ids import ProjectId
 from darkroom.domain.jobs import Job, JobStatus, JobType, SubJob, SubJobFilter
-from darkroom.domain.timeline import StepRecord, timeline
 from darkroom.domain.times import Clock
 from darkroom.errors import JobNotCancellable
 from darkroom.services.new_jobs import Accept
@@ -75,8 +74,3 @@ class Jobs:
             self._release(tx, job)
 
         await self._store.write(cancel)
-
-    async def timeline(self, caller: Caller, project_id: ProjectId, job_id: str) -> list[StepRecord]:
-        """Return the steps of a job, done and undone, in the order they began."""
-        job = await self.show(caller, project_id, job_id)
-        return timeline(await self._store.events.of_job(job.id))

@@ -43,7 +43,7 @@ class Retries:
             for server in servers:
                 if not tx.servers.move(server.id, after, now, job=job, of={server.status} & before, unattended=True):
                     raise JobNotRetryable(f"The image server {server.id} is {server.status}, or has just changed.")
-                if tx.jobs.is_undone_for(server.id):
+                if tx.jobs.is_undone_for(server.id) or tx.kept.is_being_reaped(server.id):
                     raise JobNotRetryable(f"What a job left behind of the image server {server.id} is being undone.")
             self._new_jobs.accept(tx, job, once)
 

@@ -19,6 +19,7 @@ from darkroom.services.new_jobs import NewJobs
 from darkroom.services.quotas import check_images, check_servers
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
+from darkroom.workflows.kept import ORDERED
 
 GIB = 1 << 30
 
@@ -38,9 +39,12 @@ class Servers:
         quota: Quota,
         snowflakes: Snowflakes,
         clock: Clock,
+        *,
+        keep_minutes: int = 0,
     ) -> None:
+        """`keep_minutes` is for how long the machine of a creation that fails is kept, unless the request says."""
         self._store, self._new_jobs, self._flavours, self._quota = store, new_jobs, flavours, quota
-        self._snowflakes, self._clock = snowflakes, clock
+        self._snowflakes, self._clock, self._keep_minutes = snowflakes, clock, keep_minutes
 
     async def show(self, caller: Caller, project_id: ProjectId, server_id: str) -> ImageServer:
         """Return an image server. Raises ServerNotFound, also for another project's."""
@@ -87,13 +91,23 @@ class Servers:
         return access
 
     async def create(
-        self, caller: Caller, project_id: ProjectId, order: ServerOrder, once: Once | None = None
+        self,
+        caller: Caller,
+        project_id: ProjectId,
+        order: ServerOrder,
+        once: Once | None = None,
+        *,
+        keep_minutes: int | None = None,
     ) -> JobId:
-        """Order an image server; return the job that makes it. Raises InvalidParameter, or QuotaExceeded."""
-        caller.must("workspace:imageServer:create", project_id)
-        return await self._new_jobs.once(project_id, once, lambda: self._create(project_id, order, once))
+        """Order an image server; return the job that makes it. Raises InvalidParameter, or QuotaExceeded.
 
-    async def _create(self, project_id: ProjectId, order: ServerOrder, once: Once | None) -> JobId:
+        If the job fails, the machine is kept for `keep_minutes`, by default for as long as the settings say.
+        """
+        caller.must("workspace:imageServer:create", project_id)
+        keep = self._keep_minutes if keep_minutes is None else keep_minutes
+        return await self._new_jobs.once(project_id, once, lambda: self._create(project_id, order, once, keep))
+
+    async def _create(self, project_id: ProjectId, order: ServerOrder, once: Once | None, keep: int) -> JobId:
         flavour = self._flavour(order)
         image = await self._base_image(project_id, order)
         smallest = -(-image.virtual_size // (10 * GIB)) * 10
@@ -102,7 +116,8 @@ class Servers:
         await usable(self._store, project_id, order.attach_apps, "attach_apps")
         now = self._clock()
         server = self._new_server(project_id, order, flavour, now)
-        job = self._new_jobs.make(JobType.CREATE_SERVER, project_id, [(server.id, server.name)], {}, now)
+        kept = {ORDERED: keep} if keep else {}
+        job = self._new_jobs.make(JobType.CREATE_SERVER, project_id, [(server.id, server.name)], kept, now)
         access = new_access(server.account_name)
 
         def accept(tx: Transaction) -> None:

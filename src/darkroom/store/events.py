@@ -1,12 +1,14 @@
 """Events: one row for every change, in the order they happened. Other views of history are readers of this table."""
 
 from collections.abc import Mapping
-from typing import Any
+from statistics import median
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from darkroom.domain.events import Event
 from darkroom.domain.ids import JobId, ProjectId, SubJobId
+from darkroom.domain.jobs import JobType
 from darkroom.store.rows import Reader, from_json, key_of, to_json
 
 # A conflict alone would use up a number, and `seq` would have a gap where nothing is missing.
@@ -23,6 +25,13 @@ _INSERTS = {
 _EVENT = "seq, at, kind, job_id, sub_job_id, resource_id, data"
 _OF_JOB = f"SELECT {_EVENT} FROM events WHERE job_id = :job ORDER BY seq"
 _AFTER = f"SELECT {_EVENT} FROM events WHERE {{whose}} AND seq > :after {{settled}} ORDER BY seq LIMIT :limit"
+#: Jobs from which it is told how long a step usually takes.
+HISTORY: Final = 20
+_HISTORY = (
+    "SELECT sub_job_id, kind, at, data FROM events WHERE job_id IN (SELECT id FROM jobs WHERE project_id = :project"
+    " AND job_type = :type AND status = 'SUCCESS' ORDER BY id DESC LIMIT :jobs)"
+    " AND kind IN ('step.started', 'step.ended') ORDER BY seq"
+)
 _LAST = "SELECT max(seq) FROM events WHERE project_id = :project"
 _OF_RESOURCE = "FROM events WHERE resource_id = :resource AND project_id = :project"
 
@@ -83,6 +92,22 @@ class Events:
         """Leave out what comes after an event that may still appear with a smaller number."""
         sql = _AFTER.format(whose=whose, settled=self._reader.settled)
         return [_event(row) for row in await self._reader.all(sql, key=key, after=after, limit=limit)]
+
+    async def usual_durations(self, project_id: ProjectId, job_type: JobType) -> dict[str, int]:
+        """Return the median milliseconds of each step in a project's latest jobs of a type that succeeded."""
+        rows = await self._reader.all(_HISTORY, project=project_id, type=job_type, jobs=HISTORY)
+        begun: dict[tuple[int, str], int] = {}
+        took: dict[str, list[int]] = {}
+        for sub_job_id, kind, at, data in rows:
+            step = from_json(data)
+            if step["phase"] != "do":
+                continue
+            key = sub_job_id, step["name"]
+            if kind == "step.started":
+                begun[key] = at
+            elif key in begun and step["status"] == "SUCCESS":
+                took.setdefault(step["name"], []).append(max(at - begun[key], 0))
+        return {name: round(median(durations)) for name, durations in took.items()}
 
     async def last(self, project_id: ProjectId) -> int:
         """Return the number of a project's newest event, or 0."""

@@ -12,7 +12,7 @@ from darkroom.domain.limits import Waiting
 from darkroom.errors import SubJobNotFinal
 from darkroom.store.events import EventWrites
 from darkroom.store.rows import key_of, to_json
-from darkroom.store.tables import jobs, sub_jobs
+from darkroom.store.tables import evidence, jobs, sub_jobs
 
 
 class JobWrites:
@@ -89,6 +89,11 @@ class JobWrites:
         if admitted.rowcount:
             self._events.add("job.admitted", at, waiting.project_id, job_id=waiting.job_id)
         return bool(admitted.rowcount)
+
+    def tell_place(self, waiting: Waiting, at: int, place: int, of: int) -> None:
+        """Tell the place, from 1, that a job has among those that wait for room."""
+        data = {"place": place, "of": of}
+        self._events.add("job.waiting", at, waiting.project_id, job_id=waiting.job_id, data=data)
 
     def claim(self, job_id: JobId, claim: str) -> str:
         """Make the job its caller's, who may write to it until another claim comes; return the claim."""
@@ -171,6 +176,7 @@ class JobWrites:
                 raise SubJobNotFinal(f"The sub-job {sub_job_id} is {status}; only SUCCESS or FAILED may be deleted.")
         for sub_job_id, job_id, _ in found:
             self._connection.execute(sub_jobs.delete().where(sub_jobs.c.id == sub_job_id))
+            self._connection.execute(evidence.delete().where(evidence.c.sub_job_id == sub_job_id))
             self._connection.execute(
                 jobs.update().where(jobs.c.id == job_id).values(sub_jobs_total=jobs.c.sub_jobs_total - 1)
             )

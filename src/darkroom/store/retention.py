@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from darkroom.domain.ids import JobId, first_minted_at
 from darkroom.domain.jobs import DELETABLE, JobStatus
 from darkroom.store.rows import key_of
-from darkroom.store.tables import events, image_servers, images, jobs, sub_jobs
+from darkroom.store.tables import events, evidence, image_servers, images, jobs, sub_jobs
 
 #: Events of resources that may outlive their jobs.
 _LASTING: Final = sa.or_(events.c.kind.like("server.%"), events.c.kind.like("image.%"))
@@ -30,12 +30,13 @@ class RetentionWrites:
         return [JobId(str(each)) for each in self._connection.scalars(old.order_by(jobs.c.id).limit(limit))]
 
     def purge_jobs(self, job_ids: Collection[JobId]) -> None:
-        """Remove jobs, their sub-jobs and their events; an image server's or image's own stay while that exists."""
+        """Remove jobs, their sub-jobs, evidence and events; an image server's or image's own stay while that exists."""
         keys = [key_of(job_id) for job_id in job_ids]
         theirs = events.c.job_id.in_(keys)
         lasting = self._connection.scalars(sa.select(events.c.resource_id).where(theirs, _LASTING).distinct())
         kept = sa.and_(_LASTING, events.c.resource_id.in_(self._existing(set(lasting))))
         self._connection.execute(events.delete().where(theirs, ~kept))
+        self._connection.execute(evidence.delete().where(evidence.c.job_id.in_(keys)))
         self._connection.execute(sub_jobs.delete().where(sub_jobs.c.job_id.in_(keys)))
         self._connection.execute(jobs.delete().where(jobs.c.id.in_(keys)))
 

@@ -155,7 +155,7 @@ class ServerWrites:
         """Return how many image servers have a machine, by project; those that are being made are not counted."""
         rows = self._connection.execute(
             sa.select(image_servers.c.project_id, sa.func.count())
-            .where(image_servers.c.status.in_(WITH_MACHINES))
+            .where(sa.or_(image_servers.c.status.in_(WITH_MACHINES), image_servers.c.keep_until > 0))
             .group_by(image_servers.c.project_id)
         )
         return Counter(dict(rows.tuples().all()))

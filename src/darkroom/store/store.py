@@ -14,10 +14,12 @@ from darkroom.store.attachments import Attachments
 from darkroom.store.chores import Chores
 from darkroom.store.database import Database
 from darkroom.store.events import Events
+from darkroom.store.evidence import EvidenceRecords
 from darkroom.store.grants import Grants
 from darkroom.store.idempotency import Idempotency
 from darkroom.store.images import Images
 from darkroom.store.jobs import Jobs
+from darkroom.store.kept import Kept
 from darkroom.store.migrate import migrate
 from darkroom.store.sealing import Sealer
 from darkroom.store.servers import Servers
@@ -39,10 +41,12 @@ class Store:
         self.attachments = Attachments(self.database)
         self.chores = Chores(self.database)
         self.events = Events(self.database)
+        self.evidence = EvidenceRecords(self.database)
         self.grants = Grants(self.database)
         self.idempotency = Idempotency(self.database)
         self.images = Images(self.database)
         self.jobs = Jobs(self.database)
+        self.kept = Kept(self.database)
         self.servers = Servers(self.database, sealer)
 
     def migrate(self) -> None:

@@ -152,6 +152,17 @@ sub_jobs = sa.Table(
     sa.Index(None, "status", "job_id"),
 )
 
+#: What was seen when a sub-job failed.
+evidence = sa.Table(
+    "evidence",
+    metadata,
+    sa.Column("sub_job_id", Snowflake, primary_key=True, autoincrement=False),
+    sa.Column("job_id", Snowflake, nullable=False),
+    _text("data"),
+    sa.Column("screen", sa.LargeBinary),
+    sa.Index(None, "job_id"),
+)
+
 image_servers = sa.Table(
     "image_servers",
     metadata,
@@ -177,6 +188,9 @@ image_servers = sa.Table(
     #: Whoever attaches applications holds the server by a lease, in milliseconds; see store/attachments.py.
     _text("attach_lease", ""),
     sa.Column("attach_until", Millis, nullable=False, server_default="0"),
+    #: Until when the machine of a creation that failed is kept, in milliseconds; see store/kept.py.
+    sa.Column("keep_until", Millis, nullable=False, server_default="0"),
+    sa.Index(None, "keep_until"),
     sa.Index(None, "project_id", "id"),
     sa.Index(None, "base_image_id"),
 )

@@ -7,10 +7,12 @@ from darkroom.store.apps import AppWrites
 from darkroom.store.attachments import AttachmentWrites
 from darkroom.store.chores import ChoreWrites
 from darkroom.store.events import EventWrites
+from darkroom.store.evidence import EvidenceWrites
 from darkroom.store.grants import GrantWrites
 from darkroom.store.idempotency import IdempotencyWrites
 from darkroom.store.images import ImageWrites
 from darkroom.store.job_writes import JobWrites
+from darkroom.store.kept import KeptWrites
 from darkroom.store.retention import RetentionWrites
 from darkroom.store.sealing import Sealer
 from darkroom.store.servers import ServerWrites
@@ -27,9 +29,11 @@ class Transaction:
         self.apps = AppWrites(connection, self.events)
         self.attachments = AttachmentWrites(connection, self.events)
         self.chores = ChoreWrites(connection)
+        self.evidence = EvidenceWrites(connection)
         self.idempotency = IdempotencyWrites(connection)
         self.images = ImageWrites(connection, self.events)
         self.jobs = JobWrites(connection, self.events)
+        self.kept = KeptWrites(connection, self.events)
         self.retention = RetentionWrites(connection)
         self.servers = ServerWrites(connection, self.events, sealer)
 

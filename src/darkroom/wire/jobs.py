@@ -6,7 +6,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from darkroom.domain import jobs as domain
-from darkroom.domain.timeline import StepRecord
 from darkroom.wire.servers import Id
 from darkroom.wire.times import Timestamp, spell
 
@@ -74,12 +73,6 @@ class BatchDeleteImageSubJobs(msgspec.Struct):
     items: Annotated[list[Id], Meta(min_length=1, max_length=20)]
 
 
-class Timeline(msgspec.Struct):
-    """The steps of a job, beside the contract."""
-
-    steps: list[dict[str, Any]]
-
-
 def job(found: domain.Job) -> ImageJob:
     return ImageJob(**_common(found), sub_jobs=[sub_job(each) for each in found.sub_jobs])
 
@@ -102,10 +95,6 @@ def sub_job(found: domain.SubJob) -> ImageJobDetailInfo:
     )
 
 
-def timeline(steps: list[StepRecord]) -> Timeline:
-    return Timeline([_step(step) for step in steps])
-
-
 def _common(found: domain.Job) -> dict[str, Any]:
     return {
         "id": found.id,
@@ -120,22 +109,3 @@ def _common(found: domain.Job) -> dict[str, Any]:
 def _spell_end(end_time: int | None) -> str | UnsetType:
     """A time not known yet is left out: any text in its place would not be read as a time (section 2.5)."""
     return UNSET if end_time is None else spell(end_time)
-
-
-def _step(step: StepRecord) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "sub_job_id": step.sub_job_id,
-        "name": step.name,
-        "phase": step.phase,
-        "status": step.status,
-        "begin_time": spell(step.begin_time),
-    }
-    if step.end_time is not None:
-        shown["end_time"] = spell(step.end_time)
-    if step.progress is not None:
-        shown["progress"] = {"done": step.progress[0], "total": step.progress[1]}
-    if step.detail:
-        shown["detail"] = step.detail
-    if step.error:
-        shown["error"] = step.error
-    return shown

@@ -4,14 +4,14 @@ Files first, in any order, so that a script finds the packages it installs; scri
 repetition writes the same files again and runs the same scripts again. Contract section 3.12.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from darkroom.domain.apps import LISTING, AppKind, AppRecord
 from darkroom.domain.ids import ServerId
-from darkroom.drivers.base import Compute
+from darkroom.drivers.base import Compute, Progress, no_progress
 from darkroom.errors import AttachFailed, GuestRefused, GuestSilent
 from darkroom.store.app_files import AppFiles
 
@@ -35,15 +35,23 @@ class _Sent(msgspec.Struct, kw_only=True):
 
 
 async def attach(
-    compute: Compute, files: AppFiles, server_id: ServerId, records: Sequence[AppRecord], *, timeout: float
+    compute: Compute,
+    files: AppFiles,
+    server_id: ServerId,
+    records: Sequence[AppRecord],
+    *,
+    timeout: float,
+    progress: Progress = no_progress,
 ) -> None:
-    """Send and run; every file and every script may take `timeout` seconds.
+    """Send and run; every file and every script may take `timeout` seconds. Progress is that of sending.
 
     Raises AttachFailed, naming the application and with the last output of its script, and MachineFailed.
     """
     listing = [_entry(record) for record in records]
+    sent, total = 0, sum(record.size for record in records)
     for record in records:
-        await _deliver(compute, files, server_id, record, timeout)
+        await _deliver(compute, files, server_id, record, timeout, _beginning_at(sent, total, progress))
+        sent += record.size
     await _write_listing(compute, server_id, listing, timeout)
     for record, entry in zip(records, listing, strict=True):
         if record.kind is not AppKind.SCRIPT:
@@ -56,9 +64,16 @@ async def attach(
             await _write_listing(compute, server_id, listing, timeout)
 
 
-async def _deliver(compute: Compute, files: AppFiles, server_id: ServerId, record: AppRecord, timeout: float) -> None:
+async def _deliver(
+    compute: Compute,
+    files: AppFiles,
+    server_id: ServerId,
+    record: AppRecord,
+    timeout: float,
+    sent: Callable[[int], None],
+) -> None:
     mode = 0o755 if record.kind is AppKind.SCRIPT else 0o644
-    chunks = files.read(record.id)
+    chunks = _counted(files.read(record.id), sent)
     try:
         await compute.put_file(server_id, record.path, chunks, size=record.size, mode=mode, timeout=timeout)
     except (GuestSilent, GuestRefused) as problem:
@@ -89,6 +104,20 @@ async def _write_listing(compute: Compute, server_id: ServerId, listing: Sequenc
 def _entry(record: AppRecord) -> _Sent:
     named: dict[str, Any] = {name: getattr(record, name) for name in ("id", "app_id", "name", "version", "sha256")}
     return _Sent(**named, kind=record.kind.value, file=record.path)
+
+
+def _beginning_at(before: int, total: int, progress: Progress) -> Callable[[int], None]:
+    """Return what tells of bytes of one file as of bytes of all files, so many of which were sent before it."""
+    return lambda done: progress(before + done, total)
+
+
+async def _counted(chunks: AsyncIterator[bytes], count: Callable[[int], None]) -> AsyncIterator[bytes]:
+    """Yield the chunks, telling how many bytes have been taken."""
+    done = 0
+    async for chunk in chunks:
+        yield chunk
+        done += len(chunk)
+        count(done)
 
 
 async def _whole(content: bytes) -> AsyncIterator[bytes]:

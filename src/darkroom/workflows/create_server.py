@@ -7,10 +7,12 @@ from darkroom.drivers.base import Door, GuestAccount, MachineSpec
 from darkroom.errors import AppNotFound, AttachFailed, JobFault
 from darkroom.store.transaction import Transaction
 from darkroom.workflows.attach import attach
+from darkroom.workflows.kept import ORDERED, drop_kept_machine, keep_machine
 from darkroom.workflows.plan import Detail, Ending, Plan, Step, Work
 
 
 async def check_host(work: Work) -> None:
+    await drop_kept_machine(work)
     await work.tools.compute.check(await _spec(work))
 
 
@@ -19,8 +21,11 @@ async def boot(work: Work) -> Detail:
     return {"instance_id": machine.instance_id, "accelerator": machine.accelerator}
 
 
-async def remove_machine(work: Work) -> None:
+async def remove_machine(work: Work) -> Detail | None:
+    if await work.tools.store.kept.until(work.server_id):
+        return {"kept_minutes": work.job.order[ORDERED]}
     await work.tools.compute.delete(work.server_id)
+    return None
 
 
 async def await_guest(work: Work) -> None:
@@ -32,7 +37,7 @@ async def admit_account(work: Work) -> Detail:
     access = await store.servers.access(server)
     door = await work.tools.compute.admit(work.server_id, await _account(work))
     known = access.with_door(door.address, door.port, door.host_key)
-    await store.write(lambda tx: tx.servers.set_access(server, known, work.tools.clock(), job=work.job))
+    await work.write(lambda tx: tx.servers.set_access(server, known, work.tools.clock(), job=work.job))
     return {"account": access.account, "address": door.address, "port": door.port}
 
 
@@ -55,9 +60,11 @@ async def attach_applications(work: Work) -> Detail:
     except AppNotFound as error:
         raise AttachFailed(f"{error.message} It was removed after the image server was ordered.") from None
     if [attached.id for attached in await store.attachments.latest(server)] != wanted:
-        await attach(tools.compute, tools.app_files, server.id, records, timeout=tools.limits.attach)
+        await attach(
+            tools.compute, tools.app_files, server.id, records, timeout=tools.limits.attach, progress=work.progress
+        )
         at, of = tools.clock(), {ServerStatus.CREATING}
-        await store.write(lambda tx: tx.attachments.record(server, records, at, of=of, job=work.job))
+        await work.write(lambda tx: tx.attachments.record(server, records, at, of=of, job=work.job))
     return {"applications": [record.title for record in records]}
 
 
@@ -93,6 +100,7 @@ PLAN = Plan(
     ),
     succeed=is_active,
     fail=is_in_error,
+    keep=keep_machine,
 )
 
 

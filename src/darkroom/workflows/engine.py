@@ -115,14 +115,14 @@ class Engine:
         waits = not job.is_final and self._rooms.of(job.job_type).is_limited
         tx.jobs.add(job, admitted=not waits)
         if waits:
-            self.admit(tx)
+            self.admit(tx, newcomer=job.id)
         elif not job.is_final:
             self._queue(tx, job.job_type, job.id, job.plan)
 
-    def admit(self, tx: Transaction, *, all_types: bool = False) -> None:
+    def admit(self, tx: Transaction, *, all_types: bool = False, newcomer: JobId | None = None) -> None:
         """Queue the waiting jobs for which there is room now; `all_types` is for when a limit may have been lifted."""
         job_types = list(JobType) if all_types else list(self._rooms.limited())
-        for job_type, waiting in admit(tx, self._rooms, self._tools.clock(), job_types):
+        for job_type, waiting in admit(tx, self._rooms, self._tools.clock(), job_types, newcomer):
             self._queue(tx, job_type, waiting.job_id, waiting.plan)
 
     async def readmit(self) -> list[Problem]:
@@ -183,12 +183,17 @@ class Engine:
             if job is None:
                 return  # purged before it was begun
             claim = await self._store.write(lambda tx: tx.jobs.claim(job.id, new_hex()))
-            plan = cleaning(next(each for each in PLANS if (each.job_type, each.version) == (job.job_type, job.plan)))
+            plan = cleaning(plan_of(job))
             for sub_job in job.sub_jobs:
                 if sub_job.id in sub_jobs:
                     await _undo(plan.steps, Runner(self._tools, plan, job, sub_job, claim, attempt))
 
         return clean
+
+
+def plan_of(job: Job) -> Plan:
+    """Return the plan by which a job is carried out."""
+    return next(plan for plan in PLANS if (plan.job_type, plan.version) == (job.job_type, job.plan))
 
 
 def _newest_of(job_type: JobType) -> Plan:

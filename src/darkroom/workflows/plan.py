@@ -48,11 +48,16 @@ Ending = Callable[[Transaction, int], str | None]
 
 @dataclass(frozen=True)
 class Work:
-    """One sub-job being worked on."""
+    """One sub-job being worked on.
+
+    What a step changes in the records it changes by `write`, in one transaction, unless another worker has claimed
+    the job since (see Journal).
+    """
 
     job: Job
     sub_job: SubJob
     tools: Tools
+    write: Callable[[Callable[[Transaction], object]], Awaitable[None]]
     progress: Progress
 
     @property
@@ -92,6 +97,7 @@ class Step:
 class Plan:
     """The steps of a job type in order; how its sub-job ends when all went well, and when it was undone.
 
+    `keep` returns what is written as the undoing begins, unless the job was cancelled: what of it shall stay.
     Jobs in flight keep to the steps by which they began, across upgrades: a plan whose steps are to change stays as it
     is, and another of the next `version` comes beside it.
     """
@@ -100,6 +106,7 @@ class Plan:
     steps: tuple[Step, ...]
     succeed: Callable[[Work], Awaitable[Ending]]
     fail: Callable[[Work], Awaitable[Ending]]
+    keep: Callable[[Work], Awaitable[Ending]] | None = None
     version: int = 1
 
 

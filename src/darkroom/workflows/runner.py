@@ -1,15 +1,19 @@
-"""The runner: carries out one step of a sub-job and records it, so that a repetition records nothing twice."""
+"""The runner: carries out one step of a sub-job, so that a repetition does and records nothing twice."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, TypedDict
 
 import structlog
 
 from darkroom.domain.jobs import Job, SubJob, SubJobStatus
-from darkroom.errors import Cancelled, DarkroomError, JobFault, StepTimedOut
+from darkroom.drivers.base import Progress, no_progress
+from darkroom.errors import Cancelled, DarkroomError, JobFault, StepTimedOut, Unavailable
 from darkroom.store.transaction import Transaction
-from darkroom.workflows.plan import Action, Detail, Ending, Plan, Step, Tools, Work
+from darkroom.workflows import evidence
+from darkroom.workflows.journal import Journal
+from darkroom.workflows.plan import Action, Detail, Plan, Step, Tools, Work
 from darkroom.workflows.progress import ProgressWriter
 
 log = structlog.get_logger(__name__)
@@ -36,10 +40,6 @@ class StepResult(TypedDict):
 WELL = StepResult(fault=None)
 
 
-class JobLost(asyncio.CancelledError):
-    """Another worker has the job: this one stops where it is, and neither undoes nor records anything more."""
-
-
 class Runner:
     """Carries out the steps of one sub-job."""
 
@@ -47,8 +47,9 @@ class Runner:
         self, tools: Tools, plan: Plan, job: Job, sub_job: SubJob | None, claim: str, attempt: str = ""
     ) -> None:
         """`attempt` tells steps that are meant to run once more from those that only run again after a crash."""
-        self._tools, self._plan, self._job, self._sub_job = tools, plan, job, sub_job
-        self._claim, self._attempt = claim, attempt
+        self._tools, self._plan, self._job = tools, plan, job
+        self._journal = Journal(tools, job, sub_job, claim, attempt)
+        self._usual: Mapping[str, int] | None = None
 
     def name(self, step: str) -> str:
         """Return the name that a step has in its job: a job may run the same steps for several resources."""
@@ -58,7 +59,7 @@ class Runner:
         """Do a step, unless the job is to be cancelled."""
         if await self._tools.store.jobs.is_cancelled(self._job.id):
             fault = self._fault(step.name, Cancelled())
-            await self._end_if_begun(step.name, fault)
+            await self._journal.end_if_begun(step.name, fault["message"])
             return StepResult(fault=fault)
         return await self._carry_out(step.name, "do", step.do)
 
@@ -69,31 +70,32 @@ class Runner:
     async def succeed(self) -> StepResult:
         """End the sub-job as SUCCESS."""
         try:
-            ending = await self._plan.succeed(self._work("finish", "do"))
+            ending = await self._plan.succeed(self._work())
         except Exception as error:
-            return StepResult(fault=self._fault("finish", error))
-        await self._end(SubJobStatus.SUCCESS, ending)
+            return StepResult(fault=await self._failed("finish", error))
+        await self._journal.end_sub_job(SubJobStatus.SUCCESS, ending)
         return WELL
 
     async def roll_back(self, fault: Fault) -> StepResult:
-        """Show that a step failed, why, and that what came before it is being undone."""
+        """Show that a step failed, why, and that what came before it is being undone, but for what shall be kept."""
+        is_failure = fault["code"] != Cancelled.code
+        keep = await self._plan.keep(self._work()) if self._plan.keep and is_failure else None
+        at = self._tools.clock()
 
         def begin(tx: Transaction) -> None:
-            tx.jobs.move(
-                self._its,
-                SubJobStatus.ROLLBACK,
-                self._tools.clock(),
-                error_code=fault["code"],
-                error_message=fault["message"],
+            moved = tx.jobs.move(
+                self._its, SubJobStatus.ROLLBACK, at, error_code=fault["code"], error_message=fault["message"]
             )
+            if moved and keep:
+                keep(tx, at)
 
-        await self._write(begin)
+        await self._journal.write(begin)
         return WELL
 
     async def fail(self, undone: bool) -> StepResult:
         """End the sub-job as FAILED, or as ABNORMAL if something could not be undone."""
-        ending = await self._plan.fail(self._work("finish", "undo"))
-        await self._end(SubJobStatus.FAILED if undone else SubJobStatus.ABNORMAL, ending)
+        ending = await self._plan.fail(self._work())
+        await self._journal.end_sub_job(SubJobStatus.FAILED if undone else SubJobStatus.ABNORMAL, ending)
         return WELL
 
     async def end_job(self, admit: Callable[[Transaction], None]) -> StepResult:
@@ -103,32 +105,37 @@ class Runner:
             tx.jobs.end(self._job, self._tools.clock())
             admit(tx)
 
-        await self._write(end)
+        await self._journal.write(end)
         return WELL
 
     @property
     def _its(self) -> SubJob:
-        assert self._sub_job is not None
-        return self._sub_job
+        return self._journal.its
 
-    def _work(self, name: str, phase: str) -> Work:
-        progress = ProgressWriter(self._tools, self._its, name, phase)
-        return Work(self._job, self._its, self._tools, progress)
+    def _work(self, progress: Progress = no_progress) -> Work:
+        return Work(self._job, self._its, self._tools, self._journal.write, progress)
 
     async def _carry_out(self, name: str, phase: str, action: Action) -> StepResult:
-        await self._record(name, phase, "started", {}, also=self._begin)
-        work = self._work(name, phase)
+        usual_ms = await self._usual_ms(name) if phase == "do" else None
+        await self._journal.begin(name, phase, usual_ms)
+        progress = ProgressWriter(partial(self._journal.progress, name, phase), self._tools.clock, usual_ms)
         try:
-            if phase == "do":
-                detail = await self._unless_cancelled(action(work)) or {}
-            else:
-                detail = await self._in_time(action(work)) or {}
+            doing = action(self._work(progress))
+            detail = await (self._unless_cancelled(doing) if phase == "do" else self._in_time(doing)) or {}
         except Exception as error:
-            fault = self._fault(name, error)
-            await self._record(name, phase, "ended", {"status": "FAILED", "error": fault["message"]})
+            await progress.end()
+            fault = await self._failed(name, error) if phase == "do" else self._fault(name, error)
+            await self._journal.end(name, phase, "FAILED", error=fault["message"])
             return StepResult(fault=fault)
-        await self._record(name, phase, "ended", {"status": "SUCCESS", "detail": detail})
+        await progress.end()
+        await self._journal.end(name, phase, "SUCCESS", detail=detail)
         return WELL
+
+    async def _usual_ms(self, step: str) -> int | None:
+        """Return how long a step has taken in jobs before; None if there were none."""
+        if self._usual is None:
+            self._usual = await self._tools.store.events.usual_durations(self._job.project_id, self._job.job_type)
+        return self._usual.get(step)
 
     async def _in_time(self, action: Awaitable[Detail | None]) -> Detail | None:
         """Return what the action returns. Raises StepTimedOut: a step that hangs must not hold a job for ever."""
@@ -151,74 +158,20 @@ class Runner:
             doing.cancel()
             await asyncio.wait([doing])
 
-    def _begin(self, tx: Transaction, at: int) -> None:
-        tx.jobs.move(self._its, SubJobStatus.RUNNING, at)
-
-    async def _record(
-        self,
-        name: str,
-        phase: str,
-        what: str,
-        data: Mapping[str, Any],
-        *,
-        also: Callable[[Transaction, int], None] | None = None,
-    ) -> None:
-        at = self._tools.clock()
-
-        def write(tx: Transaction) -> None:
-            if also:
-                also(tx, at)
-            self._add(tx, what, at, {"name": name, "phase": phase, **data})
-
-        await self._write(write)
-
-    async def _end_if_begun(self, name: str, fault: Fault) -> None:
-        """Record that a step has failed, if a process began it and died in it: it is not begun again."""
-        at, data = self._tools.clock(), {"name": name, "phase": "do", "status": "FAILED", "error": fault["message"]}
-
-        def write(tx: Transaction) -> None:
-            begun = tx.events.has(self._once("do", name, "started"))
-            if begun and not tx.events.has(self._once("do", name, "ended", "SUCCESS")):
-                self._add(tx, "ended", at, data)
-
-        await self._write(write)
-
-    def _add(self, tx: Transaction, what: str, at: int, data: Mapping[str, Any]) -> None:
-        tx.events.add(
-            f"step.{what}",
-            at,
-            self._its.project_id,
-            job_id=self._job.id,
-            sub_job_id=self._its.id,
-            data=data,
-            once=self._once(data["phase"], data["name"], what, data.get("status", "")),
-        )
-
-    def _once(self, phase: str, name: str, what: str, status: str = "") -> str:
-        """Return the name under which an event of a step is written once, however often the step is repeated."""
-        return f"{self._its.id}:{self._attempt}{phase}:{name}:{what}:{status}"
-
-    async def _write(self, work: Callable[[Transaction], None]) -> None:
-        """Write in one transaction, unless another worker has claimed the job since. Raises JobLost then."""
-
-        def fenced(tx: Transaction) -> None:
-            if not tx.jobs.is_claimed(self._job.id, self._claim):
-                raise JobLost(f"another worker has taken over the job {self._job.id}")
-            work(tx)
-
-        await self._tools.store.write(fenced)
-
-    async def _end(self, status: SubJobStatus, ending: Ending) -> None:
-        """Move the sub-job to its end and write the ending in one transaction; a repetition finds it there already."""
-        at = self._tools.clock()
-
-        def end(tx: Transaction) -> None:
-            if tx.jobs.move(self._its, status, at):
-                resource_id = ending(tx, at)
-                if resource_id is not None:
-                    tx.jobs.name_resource(self._its, resource_id)
-
-        await self._write(end)
+    async def _failed(self, step: str, error: Exception) -> Fault:
+        """Return the fault of a step that failed, once what the machine shows has been kept as evidence."""
+        fault = self._fault(step, error)
+        if isinstance(error, Cancelled):
+            return fault
+        sight = await evidence.look(self._tools.compute, self._work().server_id)
+        found = evidence.of_failure(self._its, self._tools.clock(), step, fault["code"], error, sight)
+        try:
+            await self._journal.write(lambda tx: tx.evidence.keep(found, sight.screen))
+        except Unavailable:
+            raise  # the step is tried again, as with anything else that cannot be recorded
+        except Exception:
+            log.exception("evidence could not be kept", job_id=self._job.id, step=step)
+        return fault
 
     def _fault(self, step: str, error: Exception) -> Fault:
         if not isinstance(error, DarkroomError):

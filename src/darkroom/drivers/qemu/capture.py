@@ -28,8 +28,8 @@ _TASK: Final = "task.tar"
 _MIB: Final = 1024 * 1024
 #: Room that a capture leaves on the disk, in bytes.
 _SPARE: Final = 64 * _MIB
-#: Progress is told in thousandths: copying and computing the digest take about these shares of the time.
-_COPY, _WHOLE = 600, 1000
+#: The share of the time that copying takes; computing the digest takes the rest.
+_COPY: Final = 0.6
 
 
 @dataclass(frozen=True)
@@ -70,9 +70,9 @@ class Captures:
             source = f"{bench}/{_OVERLAY}" if record.generalised else record.frozen
             self.images.clear(image_id)
             try:
-                await self._check_room(place.vm, source)
+                size = await self._check_room(place.vm, source)
                 with self.images.partial(image_id) as partial:
-                    return await self._copy(place.vm, source, partial, image_id, progress)
+                    return await self._copy(place.vm, source, partial, image_id, size, progress)
             except ProgramFailed as problem:
                 raise full_told(problem) or CaptureFailed(f"The disk could not be copied: {problem}.") from problem
             except OSError as problem:
@@ -114,24 +114,29 @@ class Captures:
         text = await helper.run(bench, order, self.owner, groups, limit=limit, is_done=_has_failed)
         _judge(bench, text, limit)
 
-    async def _check_room(self, vm: Path, source: str) -> None:
+    async def _check_room(self, vm: Path, source: str) -> int:
+        """Return how many bytes the disk occupies. Raises HostFull if there may be no room for as many again."""
         layers = await self.images.tool.chain(vm, source)
         # As much as all layers occupy is the most that the image can need, give or take its tables.
-        needed = sum(int(layer["actual-size"]) for layer in layers) + _SPARE
+        size = sum(int(layer["actual-size"]) for layer in layers)
+        needed = size + _SPARE
         free = shutil.disk_usage(self.images.layout.data).free
         if free < needed:
             raise HostFull(f"The image may need {needed // _MIB} MiB and {free // _MIB} MiB of room are left for data.")
+        return size
 
-    async def _copy(self, vm: Path, source: str, partial: Path, image_id: str, progress: Progress) -> ImageFacts:
+    async def _copy(
+        self, vm: Path, source: str, partial: Path, image_id: str, size: int, progress: Progress
+    ) -> ImageFacts:
         loop = asyncio.get_running_loop()
 
         def copied(percent: float) -> None:
-            loop.call_soon_threadsafe(progress, int(percent * _COPY / 100), _WHOLE)
+            loop.call_soon_threadsafe(progress, int(size * _COPY * percent / 100), size)
 
         def hashed(done: int, total: int) -> None:
-            progress(_COPY + int((_WHOLE - _COPY) * done / max(total, 1)), _WHOLE)
+            progress(int(size * (_COPY + (1 - _COPY) * done / max(total, 1))), size)
 
-        progress(0, _WHOLE)
+        progress(0, size)
         await self.images.tool.convert(vm, source, partial, percent=copied)
         return await self.images.publish(partial, image_id, progress=hashed)
 

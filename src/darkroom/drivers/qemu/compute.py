@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -20,7 +20,7 @@ from darkroom.drivers.base import (
     Progress,
     Snapshot,
 )
-from darkroom.drivers.qemu import accel, delivery, guest, process, running, serial
+from darkroom.drivers.qemu import accel, delivery, facts, guest, process, running, screen, serial
 from darkroom.drivers.qemu.accel import Accelerator
 from darkroom.drivers.qemu.agent import AgentSilent, agent
 from darkroom.drivers.qemu.capture import Captures
@@ -183,6 +183,14 @@ class QemuCompute:
         """See Compute."""
         return serial.tail(self._layout.machine(key).vm, lines)
 
+    async def screenshot(self, key: ServerId) -> bytes | None:
+        """See Compute."""
+        return await screen.picture(self._layout.machine(key).vm)
+
+    async def guest_facts(self, key: ServerId) -> Mapping[str, str]:
+        """See Compute."""
+        return await facts.of_guest(self._layout.machine(key).vm)
+
     async def delete(self, key: ServerId) -> None:
         """See Compute."""
         try:
@@ -216,12 +224,10 @@ class QemuCompute:
         place = self._existing(key, GeneraliseFailed)
         machine = record_of(place)
         assert machine is not None
-        progress(0, 0)
         await self._captures.generalise(place, machine, capture, accounts, timeout)
-        progress(1, 1)
 
     async def flatten(self, key: ServerId, capture: JobId, image_id: ImageId, *, progress: Progress) -> ImageFacts:
-        """See Compute. Progress is told in thousandths."""
+        """See Compute. Progress is told as a share of what the disk occupies."""
         place = self._existing(key, CaptureFailed)
         return await self._captures.flatten(place, capture, image_id, progress)
 

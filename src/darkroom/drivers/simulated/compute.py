@@ -1,7 +1,7 @@
 """Machines that exist only as records, and guests that are a handful of text files."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,6 +18,7 @@ from darkroom.drivers.base import (
     Snapshot,
     no_progress,
 )
+from darkroom.drivers.simulated import screen
 from darkroom.drivers.simulated.faults import Fault
 from darkroom.drivers.simulated.files import Records, abridged, locked
 from darkroom.drivers.simulated.guest import Guest
@@ -170,6 +171,18 @@ class SimulatedCompute:
         record = self._records.get(key)
         return record.serial[-lines:] if record and lines > 0 else []
 
+    async def screenshot(self, key: ServerId) -> bytes | None:
+        await self._pass("screenshot", key)
+        record = self._records.get(key)
+        return screen.drawn(record.serial) if record and record.running else None
+
+    async def guest_facts(self, key: ServerId) -> Mapping[str, str]:
+        await self._pass("guest_facts", key)
+        record = self._records.get(key)
+        if record is None or not record.running:
+            return {}
+        return {"agent": "answers", **record.guest.facts} if record.answers else {"agent": "silent"}
+
     async def delete(self, key: ServerId) -> None:
         await self._pass("delete", key, seconds=self.durations.delete if self._records.get(key) else 0)
         with locked(self._lock):
@@ -202,7 +215,9 @@ class SimulatedCompute:
     ) -> None:
         frozen = self._frozen(key, capture)
         seconds = 0 if frozen is None or frozen.generalised else self.durations.generalise
-        await self._pass("generalise", key, seconds=min(seconds, timeout), progress=progress)
+        record = self._records.get(key)
+        total = record.spec.disk_bytes if record else 0
+        await self._pass("generalise", key, seconds=min(seconds, timeout), progress=progress, total=total)
         if seconds > timeout:
             raise GeneraliseFailed(f"Generalising took longer than {timeout:g} seconds.")
         with locked(self._lock):

@@ -31,6 +31,16 @@ class Guest(msgspec.Struct, frozen=True):
     def host_key(self) -> str:
         return self.files[HOST_KEY].strip()
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What its agent says of it."""
+        release = dict(line.partition("=")[::2] for line in self.files.get("/etc/os-release", "").splitlines())
+        facts = {
+            "os": release.get("PRETTY_NAME", "").strip('"'),
+            "hostname": self.files.get("/etc/hostname", "").strip(),
+        }
+        return {name: fact for name, fact in facts.items() if fact}
+
     def writing(self, path: str, text: str) -> "Guest":
         return Guest({**self.files, path: text})
 

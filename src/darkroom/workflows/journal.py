@@ -1,0 +1,104 @@
+"""The journal of a sub-job: what is recorded of its steps, once however often they are repeated, and by one worker."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from darkroom.domain.jobs import Job, SubJob, SubJobStatus
+from darkroom.domain.timeline import seconds_left
+from darkroom.store.transaction import Transaction
+from darkroom.workflows.plan import Ending, Tools
+
+
+class JobLost(asyncio.CancelledError):
+    """Another worker has the job: this one stops where it is, and neither undoes nor records anything more."""
+
+
+class Journal:
+    """Records what becomes of a sub-job and of its steps, for as long as its claim holds."""
+
+    def __init__(self, tools: Tools, job: Job, sub_job: SubJob | None, claim: str, attempt: str) -> None:
+        """`attempt` tells steps that are meant to run once more from those that only run again after a crash."""
+        self._tools, self._job, self._sub_job = tools, job, sub_job
+        self._claim, self._attempt = claim, attempt
+
+    @property
+    def its(self) -> SubJob:
+        assert self._sub_job is not None
+        return self._sub_job
+
+    async def begin(self, name: str, phase: str, usual_ms: int | None) -> None:
+        """Record that a step begins, or that it is begun once more because it did not come to its end before."""
+        at, data = self._tools.clock(), {"name": name, "phase": phase}
+        left = seconds_left(0, 0, 0, usual_ms=usual_ms)
+        known = {} if left is None else {"seconds_left": left}
+
+        def write(tx: Transaction) -> None:
+            tx.jobs.move(self.its, SubJobStatus.RUNNING, at)
+            if tx.events.has(self._once(phase, name, "started")):
+                self._note(tx, "resumed", at, data)
+            else:
+                self._add(tx, "started", at, data | known)
+
+        await self.write(write)
+
+    async def progress(self, name: str, phase: str, told: Mapping[str, Any], at: int) -> None:
+        """Record how far a step is."""
+        await self.write(lambda tx: self._note(tx, "progress", at, {"name": name, "phase": phase, **told}))
+
+    async def end(self, name: str, phase: str, status: str, **data: Any) -> None:
+        """Record how a step ended."""
+        at, known = self._tools.clock(), {"name": name, "phase": phase, "status": status}
+        await self.write(lambda tx: self._add(tx, "ended", at, known | data))
+
+    async def end_if_begun(self, name: str, error: str) -> None:
+        """Record that a step has failed, if a process began it and died in it: it is not begun again."""
+        at, data = self._tools.clock(), {"name": name, "phase": "do", "status": "FAILED", "error": error}
+
+        def write(tx: Transaction) -> None:
+            begun = tx.events.has(self._once("do", name, "started"))
+            if begun and not tx.events.has(self._once("do", name, "ended", "SUCCESS")):
+                self._add(tx, "ended", at, data)
+
+        await self.write(write)
+
+    async def end_sub_job(self, status: SubJobStatus, ending: Ending) -> None:
+        """Move the sub-job to its end and write the ending in one transaction; a repetition finds it there already."""
+        at = self._tools.clock()
+
+        def end(tx: Transaction) -> None:
+            if tx.jobs.move(self.its, status, at):
+                resource_id = ending(tx, at)
+                if resource_id is not None:
+                    tx.jobs.name_resource(self.its, resource_id)
+
+        await self.write(end)
+
+    async def write(self, work: Callable[[Transaction], object]) -> None:
+        """Write in one transaction, unless another worker has claimed the job since. Raises JobLost then."""
+
+        def fenced(tx: Transaction) -> None:
+            if not tx.jobs.is_claimed(self._job.id, self._claim):
+                raise JobLost(f"another worker has taken over the job {self._job.id}")
+            work(tx)
+
+        await self._tools.store.write(fenced)
+
+    def _add(self, tx: Transaction, what: str, at: int, data: Mapping[str, Any]) -> None:
+        """Write an event of a step, unless a repetition has written it before."""
+        self._note(tx, what, at, data, once=self._once(data["phase"], data["name"], what, data.get("status", "")))
+
+    def _note(self, tx: Transaction, what: str, at: int, data: Mapping[str, Any], *, once: str | None = None) -> None:
+        tx.events.add(
+            f"step.{what}",
+            at,
+            self.its.project_id,
+            job_id=self._job.id,
+            sub_job_id=self.its.id,
+            data=data,
+            once=once,
+        )
+
+    def _once(self, phase: str, name: str, what: str, status: str = "") -> str:
+        """Return the name under which an event of a step is written once, however often the step is repeated."""
+        return f"{self.its.id}:{self._attempt}{phase}:{name}:{what}:{status}"
