@@ -1,4 +1,4 @@
-"""`make crash`: plays every case on both databases, then the handovers and the soak; prints and keeps the table."""
+"""`make crash`: all cases on both databases and on real guests, the handovers, the soak; prints and keeps the table."""
 
 import argparse
 import os
@@ -12,14 +12,19 @@ from pathlib import Path
 
 from postgres import running_server
 
+from . import guests
 from .handover import play
 from .matrix import Matrix, Outcome
 from .plan import batches, handovers
-from .report import Row, table, write_page
+from .report import Row, table, write_page, write_summary
 from .scenarios import SCENARIOS
 from .soak import soak
 
-PAGE = Path(__file__).parents[2] / "docs" / "reference" / "crash-matrix.md"
+_ROOT = Path(__file__).parents[2]
+PAGE = _ROOT / "docs" / "reference" / "crash-matrix.md"
+README = _ROOT / "README.md"
+#: What befalls real guests.
+GUESTS = "killed in every step; QEMU killed under a step"
 
 
 class Run:
@@ -62,6 +67,8 @@ def main() -> int:
             matrix = Matrix(folder, server if database == "postgresql" else None)
             for batch in batches(matrix, every=wanted.every, only=wanted.only):
                 run.count(batch.workflow, database, batch.what, matrix.play(batch.cases))
+            if wanted.guests:
+                run.count("all, on real guests", database, GUESTS, guests.played(folder, database))
         if server:
             matrix = Matrix(folder, server)
             for handover in handovers(matrix, every=wanted.every, only=wanted.only):
@@ -73,6 +80,8 @@ def main() -> int:
         print(table(rows), *run.soaks, sep="\n")
         if wanted.page:
             write_page(wanted.page, rows, run.soaks, postgres=server.version if server else "", every=wanted.every)
+        if wanted.page == PAGE and wanted.is_whole:
+            write_summary(README, rows, run.soaks)
     print(f"{run.wrong} wrong" if run.wrong else "All ended right.")
     return 1 if run.wrong else 0
 
@@ -86,9 +95,14 @@ def _arguments() -> argparse.Namespace:
         "--soak", type=int, default=int(os.environ.get("SOAK", "500")), help="jobs of the soak; 0: none"
     )
     parser.add_argument("--kill-every", type=float, default=3.0, help="seconds between two kills of the soak, about")
+    parser.add_argument("--no-guests", dest="guests", action="store_false", help="nothing on real guests")
     parser.add_argument("--page", type=Path, default=PAGE, help="page to write")
     parser.add_argument("--no-page", dest="page", action="store_const", const=None, help="write no page")
-    return parser.parse_args()
+    wanted = parser.parse_args()
+    wanted.is_whole = (
+        wanted.every == 1 and not wanted.only and wanted.guests and wanted.soak and len(wanted.database) == 2
+    )
+    return wanted
 
 
 if __name__ == "__main__":

@@ -55,24 +55,48 @@ class Row:
         return [self.workflow, self.database, self.what, *map(str, numbers)]
 
 
+_MARKS = ("<!-- crash matrix: written by `make crash` -->\n", "<!-- end of the crash matrix -->\n")
 _HEAD = ["Workflow", "Database", "What befalls it", "Cases", "Points", "Ended", "Right"]
 
 
 def table(rows: Iterable[Row]) -> str:
     """Return the rows as a table in Markdown, which reads well on a terminal too."""
-    cells = [_HEAD, *(row.cells for row in rows)]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(_HEAD))]
-    lines = [_line(line, widths) for line in cells]
-    rule = "|" + "|".join("-" * (width + 1) + (":" if column > 2 else "-") for column, width in enumerate(widths)) + "|"
+    return _drawn([_HEAD, *(row.cells for row in rows)], numbers_from=3)
+
+
+def _drawn(cells: Sequence[Sequence[str]], numbers_from: int) -> str:
+    """Return lines of cells as a table, the first line as its head."""
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    lines = [_line(line, widths, numbers_from) for line in cells]
+    ends = [":" if column >= numbers_from else "-" for column in range(len(widths))]
+    rule = "|" + "|".join("-" * (width + 1) + end for width, end in zip(widths, ends, strict=True)) + "|"
     return "\n".join([lines[0], rule, *lines[1:]])
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+def _line(cells: Sequence[str], widths: Sequence[int], numbers_from: int) -> str:
     padded = (
-        cell.rjust(width) if column > 2 else cell.ljust(width)
+        cell.rjust(width) if column >= numbers_from else cell.ljust(width)
         for column, (cell, width) in enumerate(zip(cells, widths, strict=True))
     )
     return "| " + " | ".join(padded) + " |"
+
+
+def write_summary(readme: Path, rows: Sequence[Row], soaks: Sequence[str]) -> None:
+    """Write what all workflows came to, one line for each blow, between its two marks in the README."""
+    databases = ("sqlite", "postgresql")
+    found: dict[str, dict[str, list[Row]]] = {}
+    for row in rows:
+        found.setdefault(row.what, {}).setdefault(row.database, []).append(row)
+    cells = [[what, *(_share(by_database.get(each, [])) for each in databases)] for what, by_database in found.items()]
+    drawn = _drawn([["What befalls the service", "SQLite", "PostgreSQL"], *cells], numbers_from=1)
+    told = "".join(f"\n{line}\n" for line in soaks)
+    before, after = readme.read_text().split(_MARKS[0])[0], readme.read_text().split(_MARKS[1])[1]
+    readme.write_text(f"{before}{_MARKS[0]}{drawn}\n{told}{_MARKS[1]}{after}")
+
+
+def _share(rows: Sequence[Row]) -> str:
+    """Return how many cases came out right, of how many."""
+    return f"{sum(row.right for row in rows)} of {sum(row.cases for row in rows)}" if rows else ""
 
 
 def write_page(path: Path, rows: Sequence[Row], soaks: Sequence[str], *, postgres: str, every: int) -> None:

@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,37 +50,47 @@ BUILDING: list[Death] = [
 DELETING: list[Death] = [("compute.delete: before", 0.02), ("compute.delete: after", 0)]
 
 
-@pytest.fixture
-def place(tmp_path: Path, kit: Kit) -> Place:
+#: Writes a property of the test into its report.
+Record = Callable[[str, object], None]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"] if FULL else ["sqlite"])
+def place(request: pytest.FixtureRequest, tmp_path: Path, kit: Kit) -> Iterator[Place]:
     """A place with the tiny image."""
-    place = new_place(tmp_path / "data", None, driver="qemu", kit=kit.tiny.parent, accelerator="tcg")
+    server = request.getfixturevalue("postgres_server") if request.param == "postgresql" else None
+    place = new_place(tmp_path / "data", server, driver="qemu", kit=kit.tiny.parent, accelerator="tcg")
 
     async def furnish() -> None:
         async with running(place, role="api") as (_, api):
             await api.add_image(kit.tiny.read_bytes())
 
     must(place, in_child(furnish, place.log))
-    return place
+    yield place
+    if server:
+        server.drop(place.database)
 
 
-def test_the_service_dies_in_every_step_and_the_guest_lives_on_until_it_is_deleted(place: Place) -> None:
+def test_the_service_dies_in_every_step_and_the_guest_lives_on_until_it_is_deleted(
+    place: Place, record_property: Record
+) -> None:
     order(place, lambda api: api.create("a"))
-    dies_in(place, CREATING)
+    ends = dies_in(place, CREATING)
     server, instance, port = the_server(place, "ACTIVE")
     assert len(list(process.bearers(uuid_of(server)))) == 1
     assert (job_status(place), len(list(machines(place)))) == ("SUCCESS", 1)
 
     order(place, lambda api: api.build(server, sysprep=True))
-    dies_in(place, BUILDING)
+    ends += dies_in(place, BUILDING)
     assert the_server(place, "BUILT") == (server, instance, port), "it is the same machine at the same door"
     assert_image_is_whole(place)
     assert not list(place.data.rglob("capture-*")), "what a capture needs for itself is gone"
     assert not list(place.data.rglob("*.partial"))
 
     order(place, lambda api: api.delete(server, recursive=True))
-    dies_in(place, DELETING)
+    ends += dies_in(place, DELETING)
     assert job_status(place) == "SUCCESS"
     assert_nothing_is_left(place, server, port)
+    record_property("ends", ends)
 
 
 def test_qemu_that_dies_under_a_step_fails_the_job_with_its_reason_and_leaves_nothing(place: Place) -> None:
@@ -122,8 +132,8 @@ def order(place: Place, send: Callable[[Api], Awaitable[str]]) -> None:
     must(place, in_child(accept, place.log))
 
 
-def dies_in(place: Place, deaths: Sequence[Death]) -> None:
-    """Run the service so often that it dies each of these deaths, and then until all has ended.
+def dies_in(place: Place, deaths: Sequence[Death]) -> int:
+    """Run the service so often that it dies each of these deaths, then until all has ended; return how often it died.
 
     A step that ends sooner than the service was to die in it is not met again, so not every death comes to pass.
     """
@@ -134,8 +144,10 @@ def dies_in(place: Place, deaths: Sequence[Death]) -> None:
         )
         assert code in (0, -signal.SIGKILL), f"it was to die {later} s from {effect}: {code}\n{log(place)}"
         codes.append(code)
-    assert codes.count(-signal.SIGKILL) * 4 >= len(deaths) * 3, codes
+    ends = codes.count(-signal.SIGKILL)
+    assert ends * 4 >= len(deaths) * 3, codes
     must(place, in_child(lambda: serve(place), place.log, patience=PATIENCE))
+    return ends
 
 
 def qemu_dies_in(place: Place, effect: str, later: float) -> None:
