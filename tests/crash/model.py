@@ -2,8 +2,8 @@
 
 `look` describes a place without what chance decides: ids and digests are numbered in the order in which they appear,
 times are left out. Two runs of the same order, one of them disturbed, must leave the same description. A repetition
-may differ in this alone: times; how often progress was told of; and the machine's console, to which a repeated call
-adds its line once more.
+may differ in this alone: times, and estimates of them; how often progress was told of; that a step was begun once more;
+and the machine's console, to which a repeated call adds its line once more.
 """
 
 import hashlib
@@ -23,6 +23,8 @@ from .scenarios import End
 
 World = dict[str, Any]
 _CHANCE = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{32}|[1-9]\d{17})\b")
+#: Times in the data of an event.
+_TIMES = re.compile(r',?"(seconds_left|until)":[0-9.]+')
 #: Files that a data folder has besides those of machines and images.
 _KNOWN = re.compile(
     r"(secret\.key|credentials\.json|service\.(json|lock)|darkroom\.db(-wal|-shm)?|apps/\d+|simulated/(\.lock|\.?faults\.json(\.lock)?))"
@@ -37,16 +39,24 @@ def look(place: Place) -> World:
             "SELECT job_id, status, resource_id, resource_name, error_code, error_message FROM sub_jobs ORDER BY id"
         ),
         "servers": place.rows(
-            "SELECT id, name, status, app_group_id, server_id, instance_id, image_id, attached_apps"
+            "SELECT id, name, status, app_group_id, server_id, instance_id, image_id, attached_apps, keep_until > 0"
             " FROM image_servers ORDER BY id"
         ),
         "images": place.rows(
             "SELECT id, name, status, size, virtual_size, sha256, generalised, source_server_id"
             " FROM images ORDER BY name, id"
         ),
-        "events": place.rows(
-            "SELECT job_id, sub_job_id, kind, resource_id, data FROM events WHERE kind <> 'step.progress' ORDER BY seq"
-        ),
+        "events": [
+            (*row, _TIMES.sub("", data))
+            for *row, data in place.rows(
+                "SELECT job_id, sub_job_id, kind, resource_id, data FROM events"
+                " WHERE kind NOT IN ('step.progress', 'step.resumed') ORDER BY seq"
+            )
+        ],
+        "evidence": [
+            _evidence(*row)
+            for row in place.rows("SELECT sub_job_id, job_id, data, screen FROM evidence ORDER BY sub_job_id")
+        ],
         "machines": [_machine(path) for path in _files(place.data / "simulated" / "machines", "*.json")],
         "released": [_machine(path) for path in _files(place.data / "simulated" / "released", "*.json")],
         "workflows": place.rows(f"SELECT workflow_uuid, name, status FROM {place.dbos}workflow_status ORDER BY 1"),
@@ -160,6 +170,19 @@ def _machine(path: Path) -> dict[str, Any]:
         "files": sorted(guest),
         "applications": guest.get("/opt/darkroom/apps/apps.json", ""),
         "accounts": guest["/etc/passwd"],
+    }
+
+
+def _evidence(sub_job: int, job: int, data: str, screen: bytes | None) -> dict[str, Any]:
+    found = json.loads(data)
+    return {
+        "of": [sub_job, job],
+        "why": [found[part] for part in ("step", "code", "message", "causes")],
+        "machine": found["machine"],
+        "guest": found["guest"],
+        "console": list(dict.fromkeys(found["console"])),
+        "missing": found["missing"],
+        "screen": screen is not None,
     }
 
 

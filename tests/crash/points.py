@@ -23,7 +23,7 @@ from darkroom.store.database import Database
 _WRITES = re.compile(r'(?<!FOR )(?<!DO )\b(INSERT INTO|UPDATE|DELETE FROM)\s+(?:"?\w+"?\.)?"?(\w+)')
 _VERBS = {"INSERT INTO": "+", "UPDATE": "~", "DELETE FROM": "-"}
 _CALLS = ("check", "create", "await_guest", "admit", "try_login", "put_file", "run", "find", "delete", "release",
-          "snapshot", "generalise", "flatten", "discard")  # fmt: skip
+          "snapshot", "generalise", "flatten", "discard", "screenshot", "guest_facts")  # fmt: skip
 
 
 class Point(NamedTuple):

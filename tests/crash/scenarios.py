@@ -50,6 +50,10 @@ async def _create(api: Api) -> str:
     return await api.create("a", attach_apps=sorted(each["id"] for each in listed["items"]))
 
 
+async def _create_to_keep(api: Api) -> str:
+    return await api.create("a", keep_minutes=10)
+
+
 async def _build(api: Api) -> str:
     return await api.build((await api.servers())[0], sysprep=False)
 
@@ -112,6 +116,12 @@ _FAILING = [
              {"release": Fault(error="DeleteFailed")}, dies_from="compute.release: before"),
 ]  # fmt: skip
 
+_KEPT = [
+    Scenario("create fails and the machine is kept", CREATE, _create_to_keep,
+             End("FAILED", ("FAILED",), {"a": "ERROR"}, 1, codes=("Darkroom.0104",)),
+             faults={"await_guest": Fault(error="GuestSilent")}, dies_from="compute.await_guest: before"),
+]  # fmt: skip
+
 _HANG = Fault(hang=True)
 _LATE = [
     _failing_create("await_guest", "Darkroom.0002", _HANG, step_timeout=0.3),
@@ -133,5 +143,5 @@ _CANCELLED = [
 
 _ASKED = [replace(scenario, name=f"{scenario.name}, being ordered", asks=True) for scenario in _WELL[::2]]
 
-SCENARIOS = {scenario.name: scenario for scenario in (*_WELL, *_ASKED, *_FAILING, *_LATE, *_CANCELLED)}
+SCENARIOS = {scenario.name: scenario for scenario in (*_WELL, *_ASKED, *_FAILING, *_KEPT, *_LATE, *_CANCELLED)}
 WELL = [scenario.name for scenario in _WELL]

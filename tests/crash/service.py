@@ -49,9 +49,10 @@ class Api:
         transport = httpx2.ASGITransport(app=self._service.application())
         return httpx2.AsyncClient(transport=transport, base_url="http://darkroom")
 
-    async def ask(self, method: str, path: str, body: Any = None, *, content: bytes | None = None) -> Any:
+    async def ask(self, method: str, path: str, body: Any = None, *, content: bytes | None = None, **more: str) -> Any:
+        """`more` are headers, with underscores for hyphens."""
         path = path if path.startswith("/") else f"/v1/{self._project}/{path}"
-        headers = {"X-Project-Id": self._project}
+        headers = {"X-Project-Id": self._project, **{name.replace("_", "-"): value for name, value in more.items()}}
         streamed = content is not None
         if streamed:
             headers["Content-Type"] = "application/octet-stream"
@@ -76,11 +77,13 @@ class Api:
         await self.ask("PUT", f"apps/{added['id']}/file", content=b"#!/bin/sh\n")
         return str(added["id"])
 
-    async def create(self, name: str, **more: Any) -> str:
-        """Order a server of the image that was added last."""
+    async def create(self, name: str, *, keep_minutes: int = 0, **more: Any) -> str:
+        """Order a server of the image that was added last; its machine is kept for so long if it fails."""
         images = await self.ask("GET", "/v2/images?name=base")
         order = order_of_a_server(name, images["images"][0]["id"], **more)
-        return str((await self.ask("POST", "image-servers", order))["job_id"])
+        return str(
+            (await self.ask("POST", "image-servers", order, darkroom_keep_on_failure=str(keep_minutes)))["job_id"]
+        )
 
     async def servers(self) -> list[str]:
         """Return the ids of all servers, oldest first."""

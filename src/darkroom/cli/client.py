@@ -1,6 +1,6 @@
 """The service's HTTP API as the command uses it: signed requests, and every error as one clear sentence."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Any
@@ -69,7 +69,16 @@ class Api:
     def __exit__(self, *_: object) -> None:
         self._client.close()
 
-    def call(self, method: str, path: str, *, body: Any = None, patience: float = ANSWER_TIMEOUT, **query: Any) -> Any:
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+        patience: float = ANSWER_TIMEOUT,
+        **query: Any,
+    ) -> Any:
         """Send one request and return the decoded JSON of its answer, or None for an empty one.
 
         The answer may take `patience` seconds.
@@ -80,6 +89,7 @@ class Api:
                 path.format(project=self.project_id),
                 params={name: value for name, value in query.items() if value is not None} or None,
                 json=body,
+                headers=headers,
                 timeout=httpx2.Timeout(ANSWER_TIMEOUT, connect=5.0, read=patience),
             )
         self._must_be_good(answer)

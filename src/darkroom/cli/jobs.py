@@ -1,13 +1,15 @@
 """`darkroom jobs`: what the service is doing, has done, and why it failed."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
-from darkroom.cli import output, progress, remains
+from darkroom.cli import output, progress, remains, why
+from darkroom.cli import timeline as drawing
 from darkroom.cli.client import Api
-from darkroom.cli.failures import ExitCode, Refusal
+from darkroom.cli.failures import ExitCode, Failure, Refusal
 from darkroom.cli.output import Json
 from darkroom.domain.jobs import JobStatus, JobType
 
@@ -76,6 +78,44 @@ def show(ctx: typer.Context, job_id: JobId, json: Json = False) -> None:
 
 
 @app.command()
+def timeline(ctx: typer.Context, job_id: JobId, json: Json = False) -> None:
+    """Draw what a job did and when: every step with its time, what was undone, what is to come."""
+    api: Api = ctx.obj.api()
+    found = api.get(f"/v1/{{project}}/image-server-jobs/{job_id}/timeline")
+    if json:
+        output.dump(found)
+    else:
+        drawing.draw(api.get(f"/v1/{{project}}/image-server-jobs/{job_id}"), found)
+
+
+@app.command("why")
+def explain(
+    ctx: typer.Context,
+    job_id: JobId,
+    screen: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Save the picture of the machine's screen (PNG).", show_default=False),
+    ] = None,
+    lines: Annotated[int, typer.Option(min=0, help="Lines of the serial console to show.")] = 20,
+    json: Json = False,
+) -> None:
+    """Explain why a job failed: the step, the error, what to do about it, and what the machine showed."""
+    api: Api = ctx.obj.api()
+    found = why.failures(api, job_id)
+    if json:
+        output.dump(found)
+    else:
+        why.explain(api.get(f"/v1/{{project}}/image-server-jobs/{job_id}"), found, lines=lines)
+    if screen is None:
+        return
+    saved = why.save_screens(api, found, screen)
+    if not saved:
+        raise Failure("There is no picture of a screen.", hint="`darkroom jobs why ID` says what was seen.")
+    for path in saved:
+        output.note(f"The screen is in {path}.")
+
+
+@app.command()
 def wait(
     ctx: typer.Context,
     job_id: JobId,
@@ -132,6 +172,8 @@ def finish(api: Api, job_id: str, *, timeout: float | None = None, json: bool = 
         output.say(Text.assemble(f"Job {job_id}: ", output.status(job["status"]), f" after {took}"))
         for line in [*_reasons(job), *map(Text, _fruits(job))]:
             output.say(line)
+        if job["status"] == JobStatus.FAILED:
+            output.say(f"More: darkroom jobs why {job_id}")
     if job["status"] != JobStatus.SUCCESS:
         raise typer.Exit(ExitCode.FAILED)
     return job
@@ -222,8 +264,8 @@ def _show_steps(job: dict[str, Any], steps: list[dict[str, Any]]) -> None:
 
 def _remark(step: dict[str, Any]) -> str:
     if step.get("error"):  # in full it stands above, as the job's failure
-        return str(step["error"]).partition("\n")[0]
-    parts = [progress.amount(step)] if step["status"] == "RUNNING" else []
+        return drawing.remark(step)
+    parts = [drawing.remark(step)]
     parts += [_fact(name, value) for name, value in (step.get("detail") or {}).items()]
     return ", ".join(part for part in parts if part)
 

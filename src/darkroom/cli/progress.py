@@ -1,7 +1,7 @@
 """Follows a job to its end: drawn live on a terminal, one line for each change anywhere else. On standard error."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from typing import Any, Protocol
 
@@ -53,7 +53,7 @@ def label(step: Step) -> str:
     return f"undo: {words}" if step.get("phase") == "undo" else words
 
 
-def amount(step: Step) -> str:
+def amount(step: Mapping[str, Any]) -> str:
     """Spell how far a step is: `45 %`, `45 % of 1.2 GiB`; empty where it is not known."""
     done, total = _counts(step)
     if not total:
@@ -62,7 +62,13 @@ def amount(step: Step) -> str:
     return f"{percent} of {output.size(total)}" if total >= 2**20 else percent
 
 
-def _counts(step: Step) -> tuple[int, int]:
+def time_left(told: Mapping[str, Any]) -> str:
+    """Spell how long a step or a job will still take; empty where that is not known."""
+    left = told.get("seconds_left")
+    return f"about {output.duration(left)} left" if left is not None else ""
+
+
+def _counts(step: Mapping[str, Any]) -> tuple[int, int]:
     counts = step.get("progress") or {}
     return int(counts.get("done") or 0), int(counts.get("total") or 0)
 
@@ -149,6 +155,10 @@ class _Lines:
         self._console.print(text, soft_wrap=True)
 
 
+def _how_far(step: Step) -> str:
+    return "  ".join(part for part in (amount(step), time_left(step)) if part)
+
+
 class _Live:
     """Steps that have ended stay as lines; those that run turn below them, with a bar where the end is known."""
 
@@ -171,7 +181,7 @@ class _Live:
         self._progress.update(self._idle, visible=False)
         if key not in self._tasks:
             self._tasks[key] = self._progress.add_task(Text(text).markup, total=None, amount="")
-        self._progress.update(self._tasks[key], completed=done, total=total or None, amount=amount(step))
+        self._progress.update(self._tasks[key], completed=done, total=total or None, amount=_how_far(step))
 
     def ended(self, key: tuple[str, ...], text: str, step: Step) -> None:
         if key in self._tasks:

@@ -44,6 +44,15 @@ def create(
         typer.Option(metavar="APP", help="Application to attach, NAME, NAME@VERSION or record id; may be repeated."),
     ] = None,
     description: Description = "",
+    keep_on_failure: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="MINUTES",
+            help="Keep the machine for so long if it cannot be made; default: as the service is configured.",
+            show_default=False,
+        ),
+    ] = None,
     wait: Wait = False,
     json: Json = False,
 ) -> None:
@@ -69,7 +78,8 @@ def create(
     }
     if attach:
         order["attach_apps"] = [find.apps(api, wanted)[0]["id"] for wanted in attach]
-    job_id = api.call("POST", PATH, body=order)["job_id"]
+    kept = {} if keep_on_failure is None else {"Darkroom-Keep-On-Failure": str(keep_on_failure)}
+    job_id = api.call("POST", PATH, body=order, headers=kept)["job_id"]
     jobs.accepted(api, job_id, wait=wait, json=json)
 
 

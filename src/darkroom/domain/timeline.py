@@ -16,7 +16,8 @@ class StepRecord(msgspec.Struct, kw_only=True):
     """One step as far as it has come. Times in milliseconds.
 
     `progress` is bytes done and in all, 0 in all where that is not known; `usual_ms` how long the step has taken in
-    jobs before, as it was known when it began; `runs` how often it was begun, again after a crash or to clean up.
+    jobs before, as it was known when it began; `runs` how often it was begun, again after a crash or to clean up, and
+    `run_time` when the last time.
     """
 
     sub_job_id: SubJobId
@@ -28,6 +29,7 @@ class StepRecord(msgspec.Struct, kw_only=True):
     progress: tuple[int, int] | None = None
     usual_ms: int | None = None
     runs: int = 1
+    run_time: int
     detail: Mapping[str, Any] = {}
     error: str = ""
 
@@ -44,7 +46,7 @@ class StepRecord(msgspec.Struct, kw_only=True):
         """Return how long it will still take by its pace, or by what is usual; None if it ended or that is unknown."""
         if self.end_time is not None:
             return None
-        return seconds_left(self.duration_ms(now), *(self.progress or (0, 0)), usual_ms=self.usual_ms)
+        return seconds_left(max(now - self.run_time, 0), *(self.progress or (0, 0)), usual_ms=self.usual_ms)
 
 
 def percent(done: int, total: int) -> int | None:
@@ -97,6 +99,7 @@ def _begun(event: Event, runs: int) -> StepRecord:
         name=event.data["name"],
         phase=event.data["phase"],
         begin_time=event.at,
+        run_time=event.at,
         usual_ms=None if left is None else round(left * 1000),
         runs=runs,
     )
@@ -104,7 +107,7 @@ def _begun(event: Event, runs: int) -> StepRecord:
 
 def _go_on(step: StepRecord, event: Event) -> None:
     if event.kind == "step.resumed":
-        step.runs += 1
+        step.runs, step.run_time, step.progress = step.runs + 1, event.at, None
     elif event.kind == "step.progress":
         step.progress = (event.data["done"], event.data["total"])
     elif event.kind == "step.ended":
