@@ -69,9 +69,11 @@ class Timelines:
         return JobTimeline(job=job, now=now, place=place, sub_jobs=sub_jobs, seconds_left=left)
 
 
-def _of_sub_job(sub_job: SubJob, steps: Iterable[StepRecord], plan: Plan, usual: Mapping[str, int]) -> SubJobTimeline:
+def _of_sub_job(
+    sub_job: SubJob, steps: Iterable[StepRecord], plan: Plan | None, usual: Mapping[str, int]
+) -> SubJobTimeline:
     own = [step for step in steps if step.sub_job_id == sub_job.id]
-    return SubJobTimeline(sub_job=sub_job, steps=own, ahead=_ahead(sub_job, own, plan, usual))
+    return SubJobTimeline(sub_job=sub_job, steps=own, ahead=_ahead(sub_job, own, plan, usual) if plan else [])
 
 
 def _ahead(sub_job: SubJob, steps: Iterable[StepRecord], plan: Plan, usual: Mapping[str, int]) -> list[StepAhead]:

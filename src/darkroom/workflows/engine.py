@@ -183,7 +183,9 @@ class Engine:
             if job is None:
                 return  # purged before it was begun
             claim = await self._store.write(lambda tx: tx.jobs.claim(job.id, new_hex()))
-            plan = cleaning(plan_of(job))
+            known = plan_of(job)
+            assert known is not None, "only who knows the plan listens to its queue"
+            plan = cleaning(known)
             for sub_job in job.sub_jobs:
                 if sub_job.id in sub_jobs:
                     await _undo(plan.steps, Runner(self._tools, plan, job, sub_job, claim, attempt))
@@ -191,13 +193,13 @@ class Engine:
         return clean
 
 
-def plan_of(job: Job) -> Plan:
-    """Return the plan by which a job is carried out."""
-    return next(plan for plan in PLANS if (plan.job_type, plan.version) == (job.job_type, job.plan))
-
-
 def _newest_of(job_type: JobType) -> Plan:
     return max((plan for plan in PLANS if plan.job_type is job_type), key=lambda plan: plan.version)
+
+
+def plan_of(job: Job) -> Plan | None:
+    """Return the plan by which a job is carried out; None if only later versions of Darkroom know it."""
+    return next((plan for plan in PLANS if (plan.job_type, plan.version) == (job.job_type, job.plan)), None)
 
 
 def _workflow_of(job_type: JobType, version: int) -> str:
