@@ -194,6 +194,8 @@ def test_what_does_not_exist_is_deleted_and_released_and_discarded_in_peace(driv
     run(driver.images.remove(new_image()))
     assert run(driver.compute.find(key)) is None
     assert run(driver.compute.serial_tail(key, 10)) == []
+    assert run(driver.compute.screenshot(key)) is None
+    assert run(driver.compute.guest_facts(key)) == {}
     assert driver.traces(key) == []
 
 
@@ -319,6 +321,20 @@ def test_a_machine_that_runs_is_found_by_its_key(driver: Harness, machine: Guest
     assert found in run(driver.compute.machines())
     assert (found.ssh_port, found.why) == (machine.door.port, "")
     assert len(run(driver.compute.serial_tail(machine.key, 1))) == 1
+
+
+def test_a_machine_shows_its_screen_and_its_guest_tells_of_itself(
+    driver: Harness, machine: Guest, run: Run[Any]
+) -> None:
+    before = driver.traces(machine.key)
+    picture = run(driver.compute.screenshot(machine.key))
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert picture.endswith(b"IEND\xaeB`\x82"), "it is whole"
+    assert driver.traces(machine.key) == before, "no file of it stays"
+    facts = run(driver.compute.guest_facts(machine.key))
+    assert facts["agent"] == "answers"
+    assert facts["hostname"] == run(machine.read("/etc/hostname")).strip()
+    assert facts["os"] in run(machine.read("/etc/os-release"))
 
 
 def test_what_was_done_to_a_machine_may_be_repeated(driver: Harness, machine: Guest, run: Run[Any]) -> None:
