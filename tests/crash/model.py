@@ -24,7 +24,7 @@ from .scenarios import End
 World = dict[str, Any]
 _CHANCE = re.compile(r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{32}|[1-9]\d{17})\b")
 #: Times in the data of an event.
-_TIMES = re.compile(r',?"(seconds_left|until)":[0-9.]+')
+_TIMES = re.compile(r',?"seconds_left":[0-9.]+')
 #: Files that a data folder has besides those of machines and images.
 _KNOWN = re.compile(
     r"(secret\.key|credentials\.json|service\.(json|lock)|darkroom\.db(-wal|-shm)?|apps/\d+|simulated/(\.lock|\.?faults\.json(\.lock)?))"

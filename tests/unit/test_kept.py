@@ -26,7 +26,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 def work(world: World, server: ServerId, **order: Any) -> Work:
     job: Job = world.job(SubJobStatus.FAILED, resource_id=server, order=order)
-    return Work(job, job.sub_jobs[0], world.tools, no_progress)
+    return Work(job, job.sub_jobs[0], world.tools, world.store.write, no_progress)
 
 
 def kept(world: World, minutes: int = 10, status: ServerStatus = ServerStatus.ERROR) -> ServerId:

@@ -266,7 +266,8 @@ def _remark(step: dict[str, Any]) -> str:
     if step.get("error"):  # in full it stands above, as the job's failure
         return drawing.remark(step)
     parts = [drawing.remark(step)]
-    parts += [_fact(name, value) for name, value in (step.get("detail") or {}).items()]
+    facts = {name: value for name, value in (step.get("detail") or {}).items() if name != "kept_minutes"}
+    parts += [_fact(name, value) for name, value in facts.items()]
     return ", ".join(part for part in parts if part)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from rich.text import Text
 
 from darkroom.cli import output, progress
+from darkroom.cli.why import without_console
 
 #: Places that the whole job takes in the drawing.
 WIDTH: Final = 32
@@ -38,9 +39,11 @@ def remark(step: Step) -> str:
     """Say what there is to say of a step beside its times: why it failed, how far it is, how often it was begun."""
     parts = []
     if step.get("error"):
-        parts.append(str(step["error"]).partition("\n")[0])
+        parts.append(without_console(str(step["error"])).partition("\n")[0])
     if step["status"] == "RUNNING":
         parts += [progress.amount(step), progress.time_left(step)]
+    if kept := (step.get("detail") or {}).get("kept_minutes"):
+        parts.append(f"left as it is for {kept} min")
     if step.get("runs", 1) > 1:
         parts.append(f"begun {step['runs']} times")
     return ", ".join(part for part in parts if part)

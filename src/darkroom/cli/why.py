@@ -46,6 +46,11 @@ def save_screens(api: Api, found: list[dict[str, Any]], file: Path) -> list[Path
     return saved
 
 
+def without_console(message: str) -> str:
+    """Return a message without the lines of the console that it quotes at its end."""
+    return message.partition(_QUOTED)[0]
+
+
 def _head(job: Mapping[str, Any], failure: Failure) -> Text:
     where = f" in the step {failure['step']!r}" if failure.get("step") else ""
     name = failure["resource_name"]
@@ -54,13 +59,14 @@ def _head(job: Mapping[str, Any], failure: Failure) -> Text:
 
 def _message(failure: Failure) -> str:
     message = str(failure["message"])
-    return message.partition(_QUOTED)[0] if failure.get("console") else message
+    return without_console(message) if failure.get("console") else message
 
 
 def _facts(failure: Failure) -> dict[str, str | Text]:
     guest, machine = failure.get("guest") or {}, failure.get("machine") or {}
     named = (f"{name} {guest[name]}" for name in ("hostname", "os", "kernel", "version") if guest.get(name))
     agent = f"its agent {guest['agent']}" if "answers" in guest.get("agent", "") else "its agent is silent"
+    kept = output.time(failure.get("kept_until"))
     missing = (failure.get("missing") or {}).items()
     return {
         "What to do": failure["cure"],
@@ -68,7 +74,7 @@ def _facts(failure: Failure) -> dict[str, str | Text]:
         "Led to by": "\n".join(failure.get("causes") or ()),
         "Machine": ", ".join(value for name, value in machine.items() if name != "instance_id"),
         "Guest": ", ".join([agent, *named]) if guest else "",
-        "Kept until": output.time(failure.get("kept_until")),
+        "Kept until": f"{kept}, or darkroom servers delete {failure['resource_name']}" if kept else "",
         "Not seen": "; ".join(f"{name}: {why}" for name, why in missing),
     }
 

@@ -10,12 +10,14 @@ import msgspec
 import sqlalchemy as sa
 
 from darkroom.domain.ids import ProjectId, ServerId
+from darkroom.domain.jobs import Job
 from darkroom.domain.servers import ServerStatus
 from darkroom.store.events import EventWrites
 from darkroom.store.rows import Reader, key_of
 from darkroom.store.tables import image_servers
 
 REAPING: Final = 1
+MINUTE_MS: Final = 60_000
 _UNTIL = "SELECT keep_until FROM image_servers WHERE id = :id"
 _DUE = (
     f"SELECT id, project_id FROM image_servers WHERE keep_until > 0 AND keep_until <= :now"
@@ -53,10 +55,11 @@ class KeptWrites:
     def __init__(self, connection: sa.Connection, events: EventWrites) -> None:
         self._connection, self._events = connection, events
 
-    def keep(self, server_id: ServerId, project_id: ProjectId, at: int, until: int) -> None:
-        """Have a server's machine kept until a time."""
-        if self._set(server_id, until):
-            self._events.add("server.machine_kept", at, project_id, resource_id=server_id, data={"until": until})
+    def keep(self, server_id: ServerId, at: int, minutes: int, *, job: Job) -> None:
+        """Have a server's machine kept for so long."""
+        if self._set(server_id, at + minutes * MINUTE_MS):
+            data = {"minutes": minutes}
+            self._events.add("server.machine_kept", at, job.project_id, job_id=job.id, resource_id=server_id, data=data)
 
     def begin_reaping(self, server_id: ServerId, now: int) -> bool:
         """Say whether a machine may be removed because its time is over; no job begins with its server until then."""

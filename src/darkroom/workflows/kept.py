@@ -14,7 +14,6 @@ log = structlog.get_logger(__name__)
 
 #: How long to keep it, in the order of a job: minutes.
 ORDERED: Final = "keep_minutes"
-_MINUTE_MS: Final = 60_000
 
 
 async def keep_machine(work: Work) -> Ending:
@@ -24,7 +23,7 @@ async def keep_machine(work: Work) -> Ending:
 
     def begin(tx: Transaction, at: int) -> None:
         if kept:
-            tx.kept.keep(work.server_id, work.job.project_id, at, at + minutes * _MINUTE_MS)
+            tx.kept.keep(work.server_id, at, minutes, job=work.job)
 
     return begin
 
