@@ -14,9 +14,13 @@ NewService = Callable[..., Service]
 
 
 def story(service: Service, job_id: str) -> list[tuple[Any, ...]]:
-    """Return what the events tell of a job, without what differs between any two jobs: ids, names, times, progress."""
+    """Return what the events tell of a job, without what differs between any two jobs: ids, names, times, progress.
+
+    That a step was begun once more is left out, too.
+    """
     rows = service.rows(
-        "SELECT kind, data FROM events WHERE job_id = ? AND kind <> 'step.progress' ORDER BY seq", int(job_id)
+        "SELECT kind, data FROM events WHERE job_id = ? AND kind NOT IN ('step.progress', 'step.resumed') ORDER BY seq",
+        int(job_id),
     )
     told = [(kind, json.loads(data)) for kind, data in rows]
     return [

@@ -203,6 +203,18 @@ def test_evidence_that_is_kept_again_takes_the_place_of_the_former(world: World)
     assert world.run(world.store.evidence.screen(job.id, job.sub_jobs[0].id)) is None
 
 
+def test_it_is_kept_on_postgresql_too(tmp_path: Path, postgres_url: str) -> None:
+    world = World(tmp_path, postgres_url)
+    try:
+        job = keep(world)
+        note(world, job, screen=bytes(range(256)), console=["\0 \ud800 ü"])
+        (failure,) = failures(world, job)
+        assert (failure.evidence.console, failure.evidence.screen_size) == ([" ? ü"], 256)
+        assert world.run(world.store.evidence.screen(job.id, job.sub_jobs[0].id)) == bytes(range(256))
+    finally:
+        world.store.close()
+
+
 def test_evidence_of_a_failure_that_did_not_come_to_be_the_jobs_is_not_told(world: World) -> None:
     (failure,) = failures(world, keep(world, code="Darkroom.0002"))
     assert failure.evidence is None

@@ -60,6 +60,17 @@ def test_a_machine_is_kept_for_as_long_as_was_ordered_and_then_removed(world: Wo
     assert world.kinds(server).count("server.machine_reaped") == 1
 
 
+def test_it_is_so_on_postgresql_too(tmp_path: Path, postgres_url: str) -> None:
+    world = World(tmp_path, postgres_url)
+    try:
+        server = kept(world)
+        world.clock.passes(10 * MINUTE)
+        assert reap(world) == []
+        assert (world.machine_keys(), until(world, server)) == (set(), 0)
+    finally:
+        world.store.close()
+
+
 def test_without_an_order_or_without_a_machine_nothing_is_kept(world: World) -> None:
     server, gone = world.server(ServerStatus.ERROR), world.server(ServerStatus.ERROR)
     world.run(world.compute.delete(gone))

@@ -13,7 +13,7 @@ from darkroom.domain.ids import JobId, SubJobId
 from darkroom.domain.jobs import Job, JobType, SubJobStatus
 from darkroom.domain.limits import Room, Rooms
 from darkroom.domain.timeline import StepRecord, percent, place_in_queue, seconds_left, timeline
-from darkroom.services.timeline import _ahead
+from darkroom.services.timeline import steps_ahead
 from darkroom.store.transaction import Transaction
 from darkroom.workflows import create_server
 from darkroom.workflows.admission import admit
@@ -106,7 +106,7 @@ def test_the_first_percents_do_not_tell_the_pace() -> None:
 
 def ahead(world: World, status: SubJobStatus, *begun: tuple[str, str]) -> list[tuple[str, str]]:
     steps = [record for phase, name in begun for record in told(("started", 0, {}), name=name, phase=phase)]
-    found = _ahead(world.job(status).sub_jobs[0], steps, create_server.PLAN, {"log in": 500})
+    found = steps_ahead(world.job(status).sub_jobs[0], steps, create_server.PLAN, {"log in": 500})
     assert [each.usual_ms for each in found if each.name == "log in"] in ([500], [])
     return [(each.phase, each.name) for each in found]
 
@@ -123,9 +123,9 @@ def test_the_undos_of_what_was_begun_are_to_come_once_it_failed_and_nothing_once
     world.write(lambda tx: tx.jobs.move(job.sub_jobs[0], SubJobStatus.ROLLBACK, 1))
     (going_back,) = world.run(world.store.jobs.get(PROJECT, job.id)).sub_jobs
     steps = [record for phase, name in begun for record in told(("started", 0, {}), name=name, phase=phase)]
-    assert [each.name for each in _ahead(going_back, steps, create_server.PLAN, {})] == ["boot machine"]
+    assert [each.name for each in steps_ahead(going_back, steps, create_server.PLAN, {})] == ["boot machine"]
     undone = told(("started", 0, {}), name="boot machine", phase="undo")
-    assert _ahead(going_back, [*steps, *undone], create_server.PLAN, {}) == []
+    assert steps_ahead(going_back, [*steps, *undone], create_server.PLAN, {}) == []
     assert ahead(world, SubJobStatus.FAILED, *begun) == []
 
 

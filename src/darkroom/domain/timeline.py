@@ -1,12 +1,15 @@
 """A job's timeline: its events folded into the steps they tell of, and the place of one that waits for room."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
 from darkroom.domain.events import Event
 from darkroom.domain.ids import SubJobId
+
+Phase = Literal["do", "undo"]
+StepStatus = Literal["RUNNING", "SUCCESS", "FAILED"]
 
 #: The share of a step from which on its pace tells when it will end.
 _TELLING: Final = 0.05
@@ -22,10 +25,10 @@ class StepRecord(msgspec.Struct, kw_only=True):
 
     sub_job_id: SubJobId
     name: str
-    phase: str
+    phase: Phase
     begin_time: int
     end_time: int | None = None
-    status: str = "RUNNING"
+    status: StepStatus = "RUNNING"
     progress: tuple[int, int] | None = None
     usual_ms: int | None = None
     runs: int = 1

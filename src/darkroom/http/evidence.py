@@ -59,7 +59,7 @@ def _ahead(found: SubJobTimeline) -> list[wire.StepAhead]:
         wire.StepAhead(
             sub_job_id=found.sub_job.id,
             name=step.name,
-            phase=step.phase,  # type: ignore[arg-type]
+            phase=step.phase,
             usual_seconds=wire.known(None if step.usual_ms is None else step.usual_ms / 1000),
         )
         for step in found.ahead

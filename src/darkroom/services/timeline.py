@@ -7,7 +7,7 @@ import msgspec
 from darkroom.domain.accounts import Caller
 from darkroom.domain.ids import ProjectId
 from darkroom.domain.jobs import FINAL, Job, SubJob, SubJobStatus
-from darkroom.domain.timeline import StepRecord, place_in_queue, timeline
+from darkroom.domain.timeline import Phase, StepRecord, place_in_queue, timeline
 from darkroom.domain.times import Clock
 from darkroom.store.store import Store
 from darkroom.workflows.engine import plan_of
@@ -21,7 +21,7 @@ class StepAhead(msgspec.Struct, frozen=True, kw_only=True):
     """A step that is still to come, and the milliseconds that it usually takes, if that is known."""
 
     name: str
-    phase: str
+    phase: Phase
     usual_ms: int | None = None
 
 
@@ -73,10 +73,10 @@ def _of_sub_job(
     sub_job: SubJob, steps: Iterable[StepRecord], plan: Plan | None, usual: Mapping[str, int]
 ) -> SubJobTimeline:
     own = [step for step in steps if step.sub_job_id == sub_job.id]
-    return SubJobTimeline(sub_job=sub_job, steps=own, ahead=_ahead(sub_job, own, plan, usual) if plan else [])
+    return SubJobTimeline(sub_job=sub_job, steps=own, ahead=steps_ahead(sub_job, own, plan, usual) if plan else [])
 
 
-def _ahead(sub_job: SubJob, steps: Iterable[StepRecord], plan: Plan, usual: Mapping[str, int]) -> list[StepAhead]:
+def steps_ahead(sub_job: SubJob, steps: Iterable[StepRecord], plan: Plan, usual: Mapping[str, int]) -> list[StepAhead]:
     """Return what of the plan is still to come: its other steps or, where it goes back, the undos of those begun."""
     begun = {(step.phase, step.name) for step in steps}
     if sub_job.status in FINAL:

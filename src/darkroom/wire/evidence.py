@@ -1,7 +1,7 @@
 """What a job did and why it failed, beside the contract."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -10,8 +10,6 @@ from darkroom.domain import timeline as domain
 from darkroom.domain.evidence import Evidence
 from darkroom.domain.jobs import JobStatus, JobType, SubJob
 from darkroom.wire.times import Timestamp, spell
-
-Phase = Literal["do", "undo"]
 
 
 class Progress(msgspec.Struct):
@@ -26,8 +24,8 @@ class Step(msgspec.Struct, kw_only=True):
 
     sub_job_id: str
     name: str
-    phase: Phase
-    status: Literal["RUNNING", "SUCCESS", "FAILED"]
+    phase: domain.Phase
+    status: domain.StepStatus
     begin_time: Timestamp
     end_time: Timestamp | UnsetType = UNSET
     duration_ms: int
@@ -44,7 +42,7 @@ class StepAhead(msgspec.Struct, kw_only=True):
 
     sub_job_id: str
     name: str
-    phase: Phase
+    phase: domain.Phase
     usual_seconds: float | UnsetType = UNSET
 
 
@@ -91,8 +89,8 @@ def step(found: domain.StepRecord, now: int) -> Step:
     return Step(
         sub_job_id=found.sub_job_id,
         name=found.name,
-        phase=found.phase,  # type: ignore[arg-type]
-        status=found.status,  # type: ignore[arg-type]
+        phase=found.phase,
+        status=found.status,
         begin_time=spell(found.begin_time),
         end_time=UNSET if found.end_time is None else spell(found.end_time),
         duration_ms=found.duration_ms(now),

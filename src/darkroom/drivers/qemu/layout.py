@@ -10,6 +10,7 @@ machines/<key>/                     belongs to the service: the records, which Q
         base.qcow2                  a hard link to the image, so that removing the image disturbs no machine
         disk-<n>.qcow2              the layers of the disk, each over the one before, the first over base.qcow2
         qmp.sock agent.sock files.sock serial.sock vnc.sock, serial.log, qemu.log, alive
+        screen-<any>.png            a picture of the screen, while it is taken
         capture-<job>/              the helper guest's working directory
 released/<key>/                     as machines/<key>/, no longer ours to run
 ```
