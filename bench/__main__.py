@@ -13,7 +13,7 @@ from bench.measure import Finding, Missing
 from bench.plan import Plan
 
 #: What can be measured, in the order of the report: each is a module with `findings`.
-NAMES = ("show_job", "show_job_postgres", "openstack", "growth", "lists", "jobs")
+NAMES = ("show_job", "show_job_postgres", "openstack", "growth", "lists", "jobs", "watchers", "create", "capture")
 
 
 def main() -> int:
