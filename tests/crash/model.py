@@ -2,8 +2,8 @@
 
 `look` describes a place without what chance decides: ids and digests are numbered in the order in which they appear,
 times are left out. Two runs of the same order, one of them disturbed, must leave the same description. A repetition
-may differ in this alone: times; how often progress was told of; and the machine's console, to which a repeated call
-adds its line once more.
+may differ in this alone: times; how often progress was told of; that a step was begun once more; and the machine's
+console, to which a repeated call adds its line once more.
 """
 
 import hashlib
@@ -45,7 +45,8 @@ def look(place: Place) -> World:
             " FROM images ORDER BY name, id"
         ),
         "events": place.rows(
-            "SELECT job_id, sub_job_id, kind, resource_id, data FROM events WHERE kind <> 'step.progress' ORDER BY seq"
+            "SELECT job_id, sub_job_id, kind, resource_id, data FROM events"
+            " WHERE kind NOT IN ('step.progress', 'step.resumed') ORDER BY seq"
         ),
         "machines": [_machine(path) for path in _files(place.data / "simulated" / "machines", "*.json")],
         "released": [_machine(path) for path in _files(place.data / "simulated" / "released", "*.json")],

@@ -187,7 +187,10 @@ def _untold(place: Place, chains: list[Chain]) -> Iterator[str]:
     """See that all jobs of a kind tell the same story, each event once, and that the jobs end as they must."""
     statuses = {str(key): status for key, status in place.rows("SELECT id, status FROM jobs")}
     stories: dict[str, Story] = {}
-    sql = "SELECT job_id, kind, data FROM events WHERE job_id IS NOT NULL AND kind <> 'step.progress' ORDER BY seq"
+    sql = (
+        "SELECT job_id, kind, data FROM events WHERE job_id IS NOT NULL"
+        " AND kind NOT IN ('step.progress', 'step.resumed') ORDER BY seq"
+    )
     for job, kind, data in place.rows(sql):
         told = json.loads(data)
         stories.setdefault(str(job), []).append([kind, *(told.get(key) for key in ("phase", "name", "status"))])
