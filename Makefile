@@ -4,10 +4,12 @@ PYTHON  ?= python3
 VENV    := .venv
 BIN     := $(VENV)/bin
 READY   := $(VENV)/.ready
+PEERS   := .bench-venv
 DATA    ?=
+BENCH   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test crash check format lock docs clean
+.PHONY: help setup demo serve test crash bench check format lock docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +34,13 @@ test: $(READY) ## Set everything up, then check the code and run all tests
 crash: $(READY) ## Kill the service at every instruction of every job, and see that all ends right
 	@PYTHONPATH=tests $(BIN)/python -m crash
 
+bench: $(READY) $(PEERS)/.ready ## Measure the service beside its peers, and write the report
+	@PYTHONPATH=tests:. $(BIN)/python -m bench --report docs/explanation/bench $(BENCH)
+
+$(PEERS)/.ready: bench/setup.sh bench/fastapi.lock bench/openstack.lock
+	@PYTHON="$(BIN)/python" PEERS="$(PEERS)" bench/setup.sh
+	@touch $@
+
 check: $(READY) ## Format, lint, types and architecture
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
@@ -47,9 +56,13 @@ lock: $(READY) ## Write the locked sets of dependencies anew
 	  $(BIN)/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" $${extra:+--extra $$extra} -o requirements$${extra:+-$$extra}.lock || exit 1; \
 	done
+	@for peer in fastapi openstack; do \
+	  $(BIN)/uv pip compile -q bench/$$peer.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+	    --custom-compile-command "make lock" -o bench/$$peer.lock || exit 1; \
+	done
 
 docs: $(READY) ## Write the generated pages of the reference anew
 	@$(BIN)/python tools/reference.py
 
 clean: ## Remove the virtual environment, caches and the demo's folders
-	rm -rf $(VENV) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(PEERS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from itertools import count
 from pathlib import Path
@@ -20,10 +20,10 @@ import pytest
 #: Seconds that starting or stopping may take on a busy machine.
 PATIENCE = 60
 _USER = "darkroom"
-_OPTIONS = {
-    "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "200",
-    "listen_addresses": "127.0.0.1", "unix_socket_directories": "", "autovacuum": "off",
-}  # fmt: skip
+_OPTIONS = {"max_connections": "200", "listen_addresses": "127.0.0.1", "unix_socket_directories": ""}
+#: Options of a server whose data need not outlive a power loss, and of one whose data must.
+QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "autovacuum": "off"}
+DURABLE: dict[str, str] = {}
 
 
 class PostgresMissing(Exception):
@@ -45,8 +45,8 @@ def programs() -> Path:
 class Server:
     """One server over one folder; databases are made by name, also as copies of others."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._programs = folder, programs()
+    def __init__(self, folder: Path, options: Mapping[str, str]) -> None:
+        self._folder, self._programs, self._options = folder, programs(), {**_OPTIONS, **options}
         self._password, self._port = secrets.token_hex(16), _free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
@@ -78,7 +78,7 @@ class Server:
 
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
-        options = [f"--{name}={value}" for name, value in _OPTIONS.items()]
+        options = [f"--{name}={value}" for name, value in self._options.items()]
         with (self._folder / "log").open("ab") as log:
             self._process = self._run("postgres", "-D", "data", "-p", str(self._port), *options, log=log.fileno())
         deadline = time.monotonic() + PATIENCE
@@ -130,13 +130,13 @@ class Server:
 
 
 @contextmanager
-def running_server() -> Iterator[Server]:
+def running_server(options: Mapping[str, str] = QUICK) -> Iterator[Server]:
     """Run a server in a new folder; both are gone afterwards."""
     with ExitStack() as stack:
         # A short path that others may enter, which a test's own folder is not.
         folder = Path(tempfile.mkdtemp(prefix="darkroom-pg-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        server = Server(folder)
+        server = Server(folder, options)
         server.make()
         stack.callback(server.stop)
         server.start()

@@ -75,9 +75,9 @@ class Points:
     def _lay_transactions(self) -> None:
         original = Database.write_now
 
-        def write_now(database: Database, work: Callable[[Any], Any]) -> Any:
+        def write_now(database: Database, work: Callable[[Any], Any], *, lasting: bool = True) -> Any:
             self.meet(f"begin {work.__module__.rpartition('.')[2]}.{work.__qualname__.split('.<locals>')[0]}")
-            return original(database, work)
+            return original(database, work, lasting=lasting)
 
         def executing(connection: sa.Connection, cursor: Any, statement: str, *_: Any) -> None:
             if _commits_itself(connection) and _written(statement):

@@ -337,6 +337,32 @@ def test_a_write_that_raises_leaves_nothing_not_even_an_event(store: Store) -> N
     assert kinds(store) == ["job.accepted"], "the next one is not hindered"
 
 
+def test_a_write_waits_for_the_disk_if_it_must_last_and_else_not(store: Store) -> None:
+    asked, waits, does_not_wait = "PRAGMA synchronous", 2, 1
+    if store.database.url.startswith("postgresql"):
+        asked, waits, does_not_wait = "SHOW synchronous_commit", "on", "off"
+        name = write(store, lambda tx: tx.connection.scalar(sa.text("SELECT current_database()")))
+        write(store, lambda tx: tx.connection.execute(sa.text(f"ALTER DATABASE {name} SET synchronous_commit = on")))
+        store.database.engine.dispose()
+    for lasting in (True, False, True, False):  # no write hands on how it was done
+        found = asyncio.run(store.write(lambda tx: tx.connection.scalar(sa.text(asked)), lasting=lasting))
+        assert found == (waits if lasting else does_not_wait)
+
+
+def test_a_write_that_need_not_last_is_whole_or_nothing_too(store: Store) -> None:
+    def add(tx: Transaction) -> None:
+        tx.jobs.add(a_job())
+
+    def fail(tx: Transaction) -> None:
+        tx.jobs.add(a_job(1))
+        raise RuntimeError("in the middle")
+
+    asyncio.run(store.write(add, lasting=False))
+    with pytest.raises(RuntimeError, match="in the middle"):
+        asyncio.run(store.write(fail, lasting=False))
+    assert kinds(store) == ["job.accepted"]
+
+
 def test_what_is_being_written_is_seen_by_nobody_before_its_end(store: Store) -> None:
     job = a_job()
 

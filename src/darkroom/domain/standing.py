@@ -32,6 +32,7 @@ class Standing:
         for grant in grants:
             self.grants[grant.user_id].append(grant)
         self._held: dict[tuple[UserId, ProjectId], tuple[Role, ...]] = {}
+        self._callers: dict[tuple[UserId, ProjectId, tuple[str, ...] | None], Caller] = {}
 
     def role(self, account_id: AccountId, name: str) -> Role | None:
         """Return an account's role, of its own or built in."""
@@ -74,6 +75,14 @@ class Standing:
 
     def caller(self, user: User, project_id: ProjectId, only: Iterable[str] | None = None) -> Caller:
         """Return a user at work in a project, or `EVERYWHERE`, with all its roles there or with `only` some of them."""
+        named = None if only is None else tuple(only)
+        key = (user.id, project_id, named)
+        found = self._callers.get(key)
+        if found is None:
+            found = self._callers[key] = self._caller(user, project_id, named)
+        return found
+
+    def _caller(self, user: User, project_id: ProjectId, only: tuple[str, ...] | None) -> Caller:
         roles = self.held(user, project_id)
         if only is not None:
             roles = tuple(role for role in roles if role.name in only)

@@ -2,6 +2,7 @@
 
 from hashlib import sha256
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
@@ -106,9 +107,9 @@ def routes(operations: Operations, jobs: Jobs, retries: Retries, watching: Watch
 
 def _versioned(job: Job) -> Response:
     """Return the answer that shows a job, with the tag of this version of it."""
-    answer = JSON(wire.job(job))
-    answer.headers["etag"] = f'"{sha256(answer.body).hexdigest()[:20]}"'
-    return answer
+    body = msgspec.json.encode(wire.job(job))
+    tag = f'"{sha256(body).hexdigest()[:20]}"'
+    return Response(body, headers={"etag": tag}, media_type=JSON.media_type)
 
 
 def _sub_jobs_wanted(request: Request, job_types: frozenset[JobType]) -> SubJobFilter:

@@ -12,6 +12,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from darkroom.domain.accounts import Caller
 from darkroom.http.auth import Authenticator
@@ -48,7 +49,17 @@ class Operation(Route):
 
     def __init__(self, method: str, path: str, endpoint: Endpoint, description: Description) -> None:
         super().__init__(path, endpoint, methods=[method])
+        # The framework would look for an error here once more than it does for all routes together.
+        self.app = _answering(endpoint)
         self.method, self.description = method, description
+
+
+def _answering(endpoint: Endpoint) -> ASGIApp:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await endpoint(Request(scope, receive, send))
+        await answer(scope, receive, send)
+
+    return app
 
 
 def describe(handler: Callable[..., Any], **more: Any) -> Description:

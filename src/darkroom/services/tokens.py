@@ -7,6 +7,7 @@ the text is opaque.
 import base64
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -22,6 +23,8 @@ LIFE_MS: Final = 24 * 60 * 60 * 1000
 #: The vendor's tokens, signed messages in base64, begin so too (contract section 12.3). It means nothing.
 _PREFIX: Final = "MII"
 _PURPOSE: Final = "token"
+#: Tokens that are kept opened: those of the callers of the last seconds.
+_KEPT: Final = 1024
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -32,6 +35,8 @@ class Tokens:
         self._sealer, self._clock, self._life_ms = sealer, clock, life_ms
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(Token).decode
+        # What a text says never changes, so it is kept; whether it is still good is asked each time.
+        self._said = lru_cache(maxsize=_KEPT)(self._open)
 
     def issue(
         self,
@@ -70,12 +75,15 @@ class Tokens:
     def read(self, text: str) -> Token:
         """Return what a token says. Raises TokenInvalid, in the contract's words, if it is not ours or expired."""
         try:
-            token = self._decode(self._sealer.open(_bare(text), _PURPOSE))
+            token = self._said(text)
         except ValueError:  # msgspec's errors and SealBroken are ValueErrors too
             raise TokenInvalid("decrypt token fail") from None
         if self._clock() >= token.expires_at:
             raise TokenInvalid(f"token expires, expires_at: {_spelled(token.expires_at)}")
         return token
+
+    def _open(self, text: str) -> Token:
+        return self._decode(self._sealer.open(_bare(text), _PURPOSE))
 
 
 def _armour(sealed: bytes) -> str:

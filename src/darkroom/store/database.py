@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
@@ -41,14 +41,22 @@ class Database(ABC):
     async def all(self, sql: str, **parameters: Any) -> list[Row]:
         """Return all rows of a query."""
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in one transaction, in a thread: all it wrote becomes visible, or, if it raises, nothing."""
-        return await asyncio.to_thread(self.write_now, work)
+    async def write(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
+        """Run `work` in one transaction, in a thread: all it wrote becomes visible, or, if it raises, nothing.
 
-    def write_now(self, work: Callable[[Transaction], T]) -> T:
+        Unless it must be `lasting`, it does not wait for the disk: a loss of power may undo it, with everything that
+        was written after it, up to the next write that lasts.
+        """
+        return await asyncio.to_thread(self.write_now, work, lasting=lasting)
+
+    def write_now(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
         """Do what `write` does, on this thread."""
-        with self.answering(), self.engine.begin() as connection:
+        with self.answering(), self._begin(lasting=lasting) as connection:
             return work(Transaction(connection, self._sealer))
+
+    @abstractmethod
+    def _begin(self, *, lasting: bool) -> AbstractContextManager[sa.Connection]:
+        """Return a transaction that is committed in the end."""
 
     def close(self) -> None:
         self.engine.dispose()

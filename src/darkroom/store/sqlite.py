@@ -6,7 +6,7 @@ asked for, on a connection of the calling thread. Writes may wait for another wr
 
 import sqlite3
 import threading
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ from darkroom.store.sealing import Sealer
 
 #: Seconds that a writer waits for another one before it gives up.
 BUSY_TIMEOUT = 30
+#: Bytes of the file that readers map at most.
+MAPPED = 1 << 30
 
 
 class SqliteDatabase(Database):
@@ -28,19 +30,21 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path, sealer: Sealer) -> None:
         with suppress(FileNotFoundError):  # a folder that is missing is found out by the first use
             path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
-        engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT})
-        sa.event.listen(engine, "connect", _set_up)
-        sa.event.listen(engine, "begin", _begin_immediate)
-        super().__init__(engine, sealer)
+        super().__init__(_engine(path, synchronous="FULL"), sealer)  # what has been answered outlives a loss of power
+        self._swift = _engine(path, synchronous="NORMAL")
         self._path = path
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
 
     def close(self) -> None:
         super().close()
+        self._swift.dispose()
         while self._opened:
             self._opened.pop().close()
         self._local = threading.local()
+
+    def _begin(self, *, lasting: bool) -> AbstractContextManager[sa.Connection]:
+        return (self.engine if lasting else self._swift).begin()
 
     async def one(self, sql: str, **parameters: Any) -> Row | None:
         with self.answering():
@@ -66,16 +70,25 @@ class SqliteDatabase(Database):
                 timeout=BUSY_TIMEOUT,
             )
             connection.execute("PRAGMA query_only = ON")
+            # Pages are read where the system has them already, instead of being copied by a call for each.
+            connection.execute(f"PRAGMA mmap_size = {MAPPED}")
             self._local.connection = connection
             self._opened.append(connection)
         return connection
 
 
-def _set_up(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # transactions are begun by us, see below
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")  # what has been answered outlives a power failure
-    connection.execute("PRAGMA foreign_keys = ON")
+def _engine(path: Path, *, synchronous: str) -> sa.Engine:
+    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT})
+
+    def set_up(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions are begun by us, see below
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA foreign_keys = ON")
+
+    sa.event.listen(engine, "connect", set_up)
+    sa.event.listen(engine, "begin", _begin_immediate)
+    return engine
 
 
 def _begin_immediate(connection: sa.Connection) -> None:

@@ -61,9 +61,12 @@ class Store:
         """Raise Unavailable unless the database answers."""
         await self.database.one("SELECT 1")
 
-    async def write(self, work: Callable[[Transaction], T]) -> T:
-        """Run `work` in one transaction: all that it wrote becomes visible, or, if it raises, nothing."""
-        return await self.database.write(work)
+    async def write(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
+        """Run `work` in one transaction: all that it wrote becomes visible, or, if it raises, nothing.
+
+        What another write that lasts will soon confirm need not be `lasting`; see Database.write.
+        """
+        return await self.database.write(work, lasting=lasting)
 
     def turn(self, name: str) -> Turn:
         """Return the turn of that name among the processes that share the database; its holder must close it."""

@@ -40,16 +40,18 @@ class Journal:
             else:
                 self._add(tx, "started", at, data | known)
 
-        await self.write(write)
+        await self.write(write, lasting=False)
 
     async def progress(self, name: str, phase: str, told: Mapping[str, Any], at: int) -> None:
         """Record how far a step is."""
-        await self.write(lambda tx: self._note(tx, "progress", at, {"name": name, "phase": phase, **told}))
+        await self.write(
+            lambda tx: self._note(tx, "progress", at, {"name": name, "phase": phase, **told}), lasting=False
+        )
 
     async def end(self, name: str, phase: str, status: str, **data: Any) -> None:
         """Record how a step ended."""
         at, known = self._tools.clock(), {"name": name, "phase": phase, "status": status}
-        await self.write(lambda tx: self._add(tx, "ended", at, known | data))
+        await self.write(lambda tx: self._add(tx, "ended", at, known | data), lasting=False)
 
     async def end_if_begun(self, name: str, error: str) -> None:
         """Record that a step has failed, if a process began it and died in it: it is not begun again."""
@@ -74,15 +76,19 @@ class Journal:
 
         await self.write(end)
 
-    async def write(self, work: Callable[[Transaction], object]) -> None:
-        """Write in one transaction, unless another worker has claimed the job since. Raises JobLost then."""
+    async def write(self, work: Callable[[Transaction], object], *, lasting: bool = True) -> None:
+        """Write in one transaction, unless another worker has claimed the job since. Raises JobLost then.
+
+        What is said of steps need not be `lasting`: the checkpoint after the step lies behind it in the same log of
+        the database and makes both last, and without the checkpoint the step is run and recorded again (ADR 0022).
+        """
 
         def fenced(tx: Transaction) -> None:
             if not tx.jobs.is_claimed(self._job.id, self._claim):
                 raise JobLost(f"another worker has taken over the job {self._job.id}")
             work(tx)
 
-        await self._tools.store.write(fenced)
+        await self._tools.store.write(fenced, lasting=lasting)
 
     def _add(self, tx: Transaction, what: str, at: int, data: Mapping[str, Any]) -> None:
         """Write an event of a step, unless a repetition has written it before."""
