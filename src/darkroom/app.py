@@ -30,6 +30,7 @@ from darkroom.http import terminals as terminal_routes
 from darkroom.http import upkeep as upkeep_routes
 from darkroom.http.auth import Authenticator
 from darkroom.http.operations import Operations
+from darkroom.http.sockets import WebSockets
 from darkroom.http.throttle import Throttle
 from darkroom.services.apps import Apps
 from darkroom.services.attach import Attaching
@@ -208,7 +209,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(
         service.application(),
         http="httptools",
-        ws="websockets-sansio",
+        ws=WebSockets,
         ws_max_size=1 << 20,
         ws_per_message_deflate=False,
         lifespan="off",

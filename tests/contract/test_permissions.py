@@ -36,6 +36,8 @@ WRITES = [
     ("workspace:imageServer:create", "POST", "image-servers", "order", 400),
     ("workspace:imageServer:update", "PATCH", f"image-servers/{UNKNOWN}", {"name": "a"}, 404),
     ("workspace:imageServer:recreate", "POST", f"image-servers/{UNKNOWN}/actions/recreate-image", {"name": "a"}, 404),
+    ("workspace:imageServer:openConsole", "GET", f"image-servers/{UNKNOWN}/serial", None, 404),
+    ("workspace:imageServer:openConsole", "GET", f"image-servers/{UNKNOWN}/screen", None, 404),
     ("workspace:imageServer:batchDelete", "PATCH", "image-servers/actions/batch-delete", {"items": ["1"]}, 200),
     (
         "workspace:imageServer:batchDeleteImageSubJobs", "PATCH", "image-server-sub-jobs/actions/batch-delete",

@@ -6,7 +6,6 @@ import os
 import socket
 import termios
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -46,22 +45,24 @@ class SocketChannel:
         return any(waiting)
 
     async def aclose(self) -> None:
-        self._writer.close()
-        with suppress(OSError):
-            await self._writer.wait_closed()
+        # Closing would wait until the other side has taken all, which it may never do.
+        self._writer.transport.abort()
 
 
 class FileFollower:
-    """Reads a file to which somebody else appends, and which may be cut short at its front."""
+    """Reads what somebody else appends to a file, which may be cut short at its front.
 
-    def __init__(self, path: Path, *, last: int) -> None:
-        """Begin with the `last` bytes of the file, from the first whole line of these. Raises OSError."""
+    `past` are the last bytes that were in it before, so many at most, from the first whole line of these.
+    """
+
+    def __init__(self, path: Path, *, past: int) -> None:
+        """Begin at the end of the file. Raises OSError."""
         # The folder may belong to somebody who puts another kind of file there.
         self._handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        self._at = max(0, self._size() - last)
-        if self._at:
-            cut = os.pread(self._handle, last, self._at)
-            self._at += cut.find(b"\n") + 1
+        self._at = self._size()
+        begin = max(0, self._at - past)
+        last = os.pread(self._handle, self._at - begin, begin)
+        self.past = last[last.find(b"\n") + 1 :] if begin else last
 
     async def read(self, goes_on: Callable[[], bool]) -> bytes:
         """Return the next bytes as soon as there are some; none if there are none and it does not go on."""

@@ -6,12 +6,14 @@ from contextlib import aclosing, suppress
 from typing import Final, NamedTuple
 
 import structlog
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from darkroom.domain.accounts import Caller
 from darkroom.drivers.base import Channel
-from darkroom.errors import Fault, Refused
+from darkroom.errors import Fault, InvalidParameter, Refused
 from darkroom.http.operations import Again, Operations
 from darkroom.http.requests import path_id, project_of
 from darkroom.http.servers import SERVERS
@@ -50,10 +52,25 @@ def routes(operations: Operations, terminals: Terminals) -> list[BaseRoute]:
 
         return open_terminal
 
+    async def open_screen(caller: Caller, request: Request) -> Response:
+        """The screen of an image server, as a WebSocket that speaks RFB."""
+        return await explain(caller, request)
+
+    async def open_serial_console(caller: Caller, request: Request) -> Response:
+        """The serial console of an image server, as a WebSocket of its bytes."""
+        return await explain(caller, request)
+
+    async def explain(caller: Caller, request: Request) -> Response:
+        """Refuse what is no WebSocket."""
+        await terminals.check(caller, project_of(request), path_id(request, "server_id"))
+        raise InvalidParameter("Upgrade", "this is opened as a WebSocket")
+
     one = f"{SERVERS}/{{server_id}}"
     return [
         operations.socket(f"{one}/screen", handler(terminals.screen)),
+        operations.read("GET", f"{one}/screen", open_screen, status=101),
         operations.socket(f"{one}/serial", handler(terminals.serial)),
+        operations.read("GET", f"{one}/serial", open_serial_console, status=101),
     ]
 
 

@@ -6,6 +6,7 @@ it up soon after: who types meanwhile waits in its queue.
 """
 
 import asyncio
+import re
 import time
 from pathlib import Path
 from typing import Final
@@ -19,9 +20,13 @@ HISTORY: Final = 16 * 1024
 #: Seconds between two looks whether the machine still runs.
 _PULSE: Final = 0.5
 #: Seconds of silence after which the socket is given up, and those without typing if the guest is never silent.
-_SILENCE, _HOLD = 0.5, 5.0
+_SILENCE, _HOLD = 0.25, 5.0
 #: Seconds that QEMU gets to let us in, and to take what was typed last.
 _ANSWER, _FAREWELL = 10.0, 2.0
+
+#: What programs ask a terminal, which would answer it once more: where its cursor is, what it is, its colours (ECMA-48
+#: DSR and DA, xterm's OSC with `?`).
+_QUESTIONS = re.compile(rb"\x1b\[[0-9;?>=]*[nc]|\x1b\][0-9;]*\?(?:\x07|\x1b\\)|\x1bZ|\x05")
 
 
 class SerialConsole:
@@ -29,11 +34,15 @@ class SerialConsole:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._log = FileFollower(folder / layout.SERIAL_LOG, last=HISTORY)
+        self._log = FileFollower(folder / layout.SERIAL_LOG, past=HISTORY)
+        self._past = _QUESTIONS.sub(b"", self._log.past)
         self._keyboard = _Keyboard(folder)
         self._look_again_at, self._lived = 0.0, True
 
     async def read(self) -> bytes:
+        if self._past:
+            past, self._past = self._past, b""
+            return past
         return await self._log.read(self._lives)
 
     async def write(self, data: bytes) -> None:
