@@ -1,6 +1,5 @@
-"""WebSockets to the terminals of image servers, and as much of RFB as looking at a screen needs."""
+"""WebSockets to the terminals of image servers."""
 
-import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
 from darkroom.wire.signing import sign
+from rfb import Viewer
 
 
 def signed(service: Service, path: str, *, key: tuple[str, str] | None = None, project: str = "") -> dict[str, str]:
@@ -68,55 +68,5 @@ def ending(line: ClientConnection) -> tuple[int, str]:
     return caught.value.rcvd.code, caught.value.rcvd.reason
 
 
-class Viewer:
-    """An RFB client (RFC 6143) that knows raw rectangles of four bytes for a pixel."""
-
-    def __init__(self, line: ClientConnection) -> None:
-        self._line, self._rest = line, b""
-
-    def need(self, count: int) -> bytes:
-        while len(self._rest) < count:
-            self._rest += bytes(self._line.recv(timeout=PATIENCE, decode=False))
-        piece, self._rest = self._rest[:count], self._rest[count:]
-        return piece
-
-    def greet(self, *, shared: bool = True) -> tuple[int, int, str]:
-        """Begin; return width, height and name of the screen."""
-        assert self.need(12) == b"RFB 003.008\n"
-        self._line.send(b"RFB 003.008\n")
-        assert 1 in self.need(self.need(1)[0])
-        self._line.send(b"\x01")
-        assert self.need(4) == bytes(4)
-        self._line.send(bytes([shared]))
-        self.width, self.height, length = struct.unpack(">HH16xI", self.need(24))
-        name = self.need(length).decode()
-        self._line.send(struct.pack(">BxHi", 2, 1, 0))
-        return self.width, self.height, name
-
-    def look(self, *, incremental: bool = False) -> list[tuple[int, int, int, int, bytes]]:
-        """Ask for the whole screen; return the rectangles that come: left, top, width, height, pixels."""
-        self._line.send(struct.pack(">BBHHHH", 3, incremental, 0, 0, self.width, self.height))
-        kind, count = struct.unpack(">BxH", self.need(4))
-        assert kind == 0
-        found = []
-        for _ in range(count):
-            left, top, width, height, encoding = struct.unpack(">4Hi", self.need(12))
-            assert encoding == 0
-            found.append((left, top, width, height, self.need(width * height * 4)))
-        return found
-
-    def press(self, key: int) -> None:
-        for down in (1, 0):
-            self._line.send(struct.pack(">BBxxI", 4, down, key))
-
-    def click(self, x: int, y: int) -> None:
-        for buttons in (1, 0):
-            self._line.send(struct.pack(">BBHH", 5, buttons, x, y))
-
-    def pixels_as(self, bits: int, form: bytes) -> None:
-        """Ask for another format of pixels: what follows `bits` in it, 15 bytes."""
-        self._line.send(struct.pack(">BxxxB", 0, bits) + form)
-
-
-def colours(pixels: bytes) -> set[bytes]:
-    return {pixels[at : at + 4] for at in range(0, len(pixels), 4)}
+def viewer_at(line: ClientConnection) -> Viewer:
+    return Viewer(lambda: bytes(line.recv(timeout=PATIENCE, decode=False)), line.send)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from people import Person
 from service_process import Service, Stranger, eventually
-from terminals import Viewer, colours, ending, read_until, refused, signed, terminal
+from terminals import ending, read_until, refused, signed, terminal, viewer_at
 
 from darkroom.domain.ids import new_hex
 from darkroom.drivers.simulated import SimulatedCompute, SimulatedImageStore
+from rfb import colours
 
 KINDS = ["screen", "serial"]
 UNKNOWN = "912345678901234567"
@@ -84,7 +85,7 @@ def test_text_frames_are_taken_as_they_are_typed(service: Service, server: str) 
 
 def test_the_screen_is_seen_and_changes_when_it_is_used(service: Service, server: str) -> None:
     with terminal(service, f"{server}/screen") as line:
-        viewer = Viewer(line)
+        viewer = viewer_at(line)
         assert viewer.greet() == (320, 200, "watched")
         ((*place, pixels),) = viewer.look()
         assert place == [0, 0, 320, 200]
@@ -99,7 +100,7 @@ def test_the_screen_is_seen_and_changes_when_it_is_used(service: Service, server
 
 def test_who_asks_for_changes_is_answered_once_there_are_some(service: Service, server: str) -> None:
     with terminal(service, f"{server}/screen") as line:
-        viewer = Viewer(line)
+        viewer = viewer_at(line)
         viewer.greet()
         viewer.look()
         line.send(struct.pack(">BBHHHH", 3, 1, 0, 0, 320, 200))
@@ -111,7 +112,7 @@ def test_who_asks_for_changes_is_answered_once_there_are_some(service: Service, 
 
 def test_pixels_come_as_they_are_asked_for(service: Service, server: str) -> None:
     with terminal(service, f"{server}/screen") as line:
-        viewer = Viewer(line)
+        viewer = viewer_at(line)
         viewer.greet()
         viewer.pixels_as(16, struct.pack(">BBBHHHBBB3x", 16, 1, 1, 31, 63, 31, 11, 5, 0))
         line.send(struct.pack(">BBHHHH", 3, 0, 0, 0, 80, 1))
@@ -294,7 +295,7 @@ def test_garbage_ends_a_screen_and_nothing_else(service: Service, server: str) -
             line.send(garbage)
             assert ending(line) == (1000, "The machine has ended the connection.")
     with terminal(service, f"{server}/screen") as line:
-        Viewer(line).greet()
+        viewer_at(line).greet()
 
 
 def test_garbage_at_the_console_is_only_typed(service: Service, server: str) -> None:
@@ -347,7 +348,7 @@ def test_a_slow_reader_is_waited_for_and_costs_little(service: Service, server: 
             open_lines.enter_context(slow_reader(service, server))
         assert _memory(service) - before < 32 << 20
         with terminal(service, f"{server}/screen") as line:  # nobody else waits
-            assert len(Viewer(line).need(12)) == 12
+            assert len(viewer_at(line).need(12)) == 12
 
 
 def test_a_service_that_stops_ends_its_terminals(new_service: Callable[..., Service]) -> None:
