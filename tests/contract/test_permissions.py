@@ -29,6 +29,7 @@ READS = [
     ("workspace:imageServer:countImageSubJobs", "GET", "image-server-sub-jobs/actions/count", None, 200),
     ("workspace:imageServer:list", "GET", "image-servers", None, 200),
     ("workspace:imageServer:get", "GET", f"image-servers/{UNKNOWN}", None, 404),
+    ("workspace:imageServer:getScreenshot", "GET", f"image-servers/{UNKNOWN}/screenshot", None, 404),
     ("ims:images:list", "GET", "/v2/images", None, 200),
     ("ims:images:get", "GET", "/v2/images/0c51d2a4-0000-4000-8000-000000000000", None, 404),
 ]

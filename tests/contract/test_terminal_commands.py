@@ -118,6 +118,18 @@ def test_a_key_that_leaves_is_only_a_byte_where_nobody_types(
     assert "\nafter-it" in done.stdout.replace("\r", "")
 
 
+def test_a_picture_of_the_screen_is_written(
+    service: Service, environment: dict[str, str], server: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "screen.png"
+    done = run(service, environment, "servers", "screenshot", "typed-at", "-o", str(file))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert file.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    nowhere = run(service, environment, "servers", "screenshot", "typed-at", "-o", str(tmp_path / "no" / "screen.png"))
+    assert nowhere.returncode == 1
+    assert "screen.png" in nowhere.stderr
+
+
 @pytest.mark.parametrize("command", ["console", "vnc"])
 def test_what_cannot_be_opened_is_refused_in_a_sentence(
     service: Service, environment: dict[str, str], image: str, command: str

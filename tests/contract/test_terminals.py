@@ -142,6 +142,13 @@ def test_a_machine_that_boots_is_seen_to_do_so(new_service: Callable[..., Servic
             line.recv(timeout=0.3)
 
 
+def test_a_picture_of_the_screen_is_taken(service: Service, server: str) -> None:
+    answer = service.ask("GET", f"image-servers/{server}/screenshot")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert answer.headers["cache-control"] == "no-store"
+    assert struct.unpack(">8s4x4sII", answer.content[:24]) == (b"\x89PNG\r\n\x1a\n", b"IHDR", 320, 200)
+
+
 # Who may
 
 
@@ -213,6 +220,8 @@ def test_a_machine_that_does_not_run_has_no_terminals(service: Service, image: s
     _, status, body = refused(service, f"{server}/{kind}")
     assert (status, body["error_code"]) == (400, "WKS.00211102")
     assert "does not run: it was switched off" in body["error_msg"]
+    picture = service.ask("GET", f"image-servers/{server}/screenshot")
+    assert (picture.status_code, picture.json()) == (400, body)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -132,7 +132,7 @@ class Api:
     @contextmanager
     def download(self, path: str) -> Iterator[tuple[int, Iterator[bytes]]]:
         """Yield the size (0: not known) and the bytes of what is at `path`."""
-        with self._asking(), self._client.stream("GET", path) as answer:
+        with self._asking(), self._client.stream("GET", path.format(project=self.project_id)) as answer:
             if answer.is_error:
                 answer.read()
             self._must_be_good(answer)

@@ -1,5 +1,6 @@
 """`darkroom servers`: image servers, from their creation by way of the image built of them to their end."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -253,6 +254,23 @@ def ssh_into(
     door = api.get(f"{PATH}/{found['id']}/access")
     words = command or []
     raise typer.Exit(ssh.run(door, found["id"], words[1:] if words[:1] == ["--"] else words, tty=tty))
+
+
+@app.command()
+def screenshot(
+    ctx: typer.Context,
+    server: Name,
+    file: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the PNG goes.", show_default=False)
+    ],
+) -> None:
+    """Take a picture of an image server's screen."""
+    api = ctx.obj.api()
+    found = find.server(api, server)
+    with api.download(f"{PATH}/{found['id']}/screenshot") as (_, pieces):
+        picture = b"".join(pieces)
+    file.write_bytes(picture)
+    output.note(f"The screen of {found['name']} is in {file}.")
 
 
 @app.command("console")

@@ -21,6 +21,7 @@ from darkroom.services.terminals import Terminals
 
 log = structlog.get_logger(__name__)
 
+PNG: Final = "image/png"
 #: What noVNC used to ask for; it changes nothing.
 SUBPROTOCOL: Final = "binary"
 #: Seconds between two looks whether an open terminal is still allowed.
@@ -60,6 +61,11 @@ def routes(operations: Operations, terminals: Terminals) -> list[BaseRoute]:
         """The serial console of an image server, as a WebSocket of its bytes."""
         return await explain(caller, request)
 
+    async def take_screenshot(caller: Caller, request: Request) -> Response:
+        """A picture of an image server's screen as it is now."""
+        picture = await terminals.screenshot(caller, project_of(request), path_id(request, "server_id"))
+        return Response(picture, media_type=PNG, headers={"cache-control": "no-store"})
+
     async def explain(caller: Caller, request: Request) -> Response:
         """Refuse what is no WebSocket."""
         await terminals.check(caller, project_of(request), path_id(request, "server_id"))
@@ -71,6 +77,7 @@ def routes(operations: Operations, terminals: Terminals) -> list[BaseRoute]:
         operations.read("GET", f"{one}/screen", open_screen, status=101),
         operations.socket(f"{one}/serial", handler(terminals.serial)),
         operations.read("GET", f"{one}/serial", open_serial_console, status=101),
+        operations.read("GET", f"{one}/screenshot", take_screenshot, answer=bytes, media_type=PNG),
     ]
 
 

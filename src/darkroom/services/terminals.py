@@ -1,4 +1,4 @@
-"""The screens and serial consoles of image servers: who may open them, and when."""
+"""The screens and serial consoles of image servers: who may see and use them, and when."""
 
 from collections.abc import Awaitable, Callable
 
@@ -41,7 +41,22 @@ class Terminals:
 
         Raises ServerNotFound and ServerNotReady.
         """
-        caller.must("workspace:imageServer:openConsole", project_id)
+        return await self._server("openConsole", caller, project_id, server_id)
+
+    async def screenshot(self, caller: Caller, project_id: ProjectId, server_id: str) -> bytes:
+        """Return a picture (PNG) of the screen of an image server. Raises what `screen` raises."""
+        server = await self._server("getScreenshot", caller, project_id, server_id)
+        await self._must_run(server)
+        try:
+            picture = await self._compute.screenshot(server.id)
+        except MachineFailed as error:
+            raise MachineUnreachable(error.message) from error
+        if picture is None:
+            raise ServerNotReady(f"The machine of the image server {server.id} shows no screen.")
+        return picture
+
+    async def _server(self, right: str, caller: Caller, project_id: ProjectId, server_id: str) -> ImageServer:
+        caller.must(f"workspace:imageServer:{right}", project_id)
         server = await self._store.servers.get(project_id, server_id)
         if server.status not in ALLOWED[Action.WATCH]:
             raise refusal(Action.WATCH, server)

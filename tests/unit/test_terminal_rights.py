@@ -81,3 +81,13 @@ def test_a_line_that_cannot_be_reached_is_told_of_with_the_reason(world: World, 
     with pytest.raises(MachineUnreachable, match=r"cannot be reached from this process: .*vnc\.sock") as caught:
         open_one(world, world.server(), kind, compute=compute)
     assert caught.value.status == 503
+
+
+def test_a_screen_that_cannot_be_seen_is_told_of_alike(world: World) -> None:
+    server = world.server()
+    world.fault("screenshot", "MachineFailed", message="QEMU did not answer.", times=1)
+    terminals = Terminals(world.store, world.compute)
+    with pytest.raises(MachineUnreachable, match="QEMU did not answer"):
+        world.run(terminals.screenshot(caller(), ProjectId(PROJECT), server))
+    picture = world.run(terminals.screenshot(caller(BUILT_IN["readonly"]), ProjectId(PROJECT), server))
+    assert picture.startswith(b"\x89PNG")
