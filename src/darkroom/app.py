@@ -26,9 +26,11 @@ from darkroom.http import evidence as evidence_routes
 from darkroom.http import images as image_routes
 from darkroom.http import jobs as job_routes
 from darkroom.http import servers as server_routes
+from darkroom.http import terminals as terminal_routes
 from darkroom.http import upkeep as upkeep_routes
 from darkroom.http.auth import Authenticator
 from darkroom.http.operations import Operations
+from darkroom.http.sockets import WebSockets
 from darkroom.http.throttle import Throttle
 from darkroom.services.apps import Apps
 from darkroom.services.attach import Attaching
@@ -40,6 +42,7 @@ from darkroom.services.jobs import Jobs
 from darkroom.services.new_jobs import NewJobs
 from darkroom.services.retries import Retries
 from darkroom.services.servers import Servers
+from darkroom.services.terminals import Terminals
 from darkroom.services.timeline import Timelines
 from darkroom.services.upkeep import Upkeep
 from darkroom.services.watching import Watching
@@ -109,6 +112,7 @@ class Service:
         self.housekeeping = Housekeeping(self.store, _chores(settings, tools, self.engine), now_ms)
         self.watching = Watching(self.store)
         self.retries = Retries(self.store, new_jobs, now_ms)
+        self.terminals = Terminals(self.store, self.compute)
         self.servers = Servers(
             self.store, new_jobs, FLAVOURS, quota, snowflakes, now_ms, keep_minutes=settings.keep_on_failure
         )
@@ -158,6 +162,7 @@ class Service:
             *job_routes.routes(operations, self.jobs, self.retries, self.watching),
             *evidence_routes.routes(operations, self.timelines, self.failures),
             *server_routes.routes(operations, self.servers),
+            *terminal_routes.routes(operations, self.terminals),
             *attach_routes.routes(operations, self.attaching),
             *app_routes.routes(operations, self.apps),
             *image_routes.routes(operations, self.images),
@@ -204,6 +209,9 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     config = uvicorn.Config(
         service.application(),
         http="httptools",
+        ws=WebSockets,
+        ws_max_size=1 << 20,
+        ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
         access_log=False,

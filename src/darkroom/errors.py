@@ -15,7 +15,7 @@ DarkroomError                   500
 │  ├─ UnsupportedMediaType      415
 │  └─ TooManyRequests           429
 └─ Fault                        500  we, or the machine below, must mend it
-   ├─ Unavailable               503
+   ├─ Unavailable               503  MachineUnreachable
    └─ JobFault                  ends a job as FAILED; its code and message become `job_execute_info`
       ├─ HostFull, QemuMissing, MachineFailed, GuestSilent, AccountFailed, LoginFailed, ImageDamaged
       ├─ SnapshotFailed, GeneraliseFailed, CaptureFailed
@@ -229,6 +229,12 @@ class Unavailable(Fault):
     cure = "Try again after a while; see that the database runs and can be reached."
     status = 503
     code = "WKS.00050902"
+
+
+class MachineUnreachable(Unavailable):
+    """The machine cannot be reached from here."""
+
+    cure = "Ask a process of the service that runs on the machine's host; see in the message what was tried."
 
 
 class JobFault(Fault):

@@ -29,6 +29,7 @@ READS = [
     ("workspace:imageServer:countImageSubJobs", "GET", "image-server-sub-jobs/actions/count", None, 200),
     ("workspace:imageServer:list", "GET", "image-servers", None, 200),
     ("workspace:imageServer:get", "GET", f"image-servers/{UNKNOWN}", None, 404),
+    ("workspace:imageServer:getScreenshot", "GET", f"image-servers/{UNKNOWN}/screenshot", None, 404),
     ("ims:images:list", "GET", "/v2/images", None, 200),
     ("ims:images:get", "GET", "/v2/images/0c51d2a4-0000-4000-8000-000000000000", None, 404),
 ]
@@ -36,6 +37,8 @@ WRITES = [
     ("workspace:imageServer:create", "POST", "image-servers", "order", 400),
     ("workspace:imageServer:update", "PATCH", f"image-servers/{UNKNOWN}", {"name": "a"}, 404),
     ("workspace:imageServer:recreate", "POST", f"image-servers/{UNKNOWN}/actions/recreate-image", {"name": "a"}, 404),
+    ("workspace:imageServer:openConsole", "GET", f"image-servers/{UNKNOWN}/serial", None, 404),
+    ("workspace:imageServer:openConsole", "GET", f"image-servers/{UNKNOWN}/screen", None, 404),
     ("workspace:imageServer:batchDelete", "PATCH", "image-servers/actions/batch-delete", {"items": ["1"]}, 200),
     (
         "workspace:imageServer:batchDeleteImageSubJobs", "PATCH", "image-server-sub-jobs/actions/batch-delete",

@@ -22,7 +22,7 @@ from driver_harness import (
 )
 
 from darkroom.domain.ids import ImageId, JobId, ServerId
-from darkroom.drivers.base import Completed, Door, GuestAccount, ImageFacts, MachineState, no_progress
+from darkroom.drivers.base import Channel, Completed, Door, GuestAccount, ImageFacts, MachineState, no_progress
 from darkroom.drivers.simulated import qcow2
 from darkroom.errors import (
     AccountFailed,
@@ -207,6 +207,9 @@ def test_nothing_can_be_done_with_a_machine_that_does_not_exist(driver: Harness,
         run(compute.put_file(key, "/opt/file", pieces(b"a"), size=1, mode=0o644, timeout=5))
     with pytest.raises(MachineFailed):
         run(compute.run(key, ["/bin/true"], timeout=5))
+    for connect in (compute.connect_screen, compute.connect_serial):
+        with pytest.raises(MachineFailed):
+            run(connect(key))
     with pytest.raises(MachineFailed):
         run(compute.restart(key))
     with pytest.raises(SnapshotFailed):
@@ -381,6 +384,43 @@ def test_a_program_runs_to_its_end(driver: Harness, machine: Guest, run: Run[Any
 
 
 # --- captures
+
+
+def test_two_see_the_screen_at_one_time(driver: Harness, machine: Guest, run: Run[Any]) -> None:
+    async def look() -> list[bytes]:
+        lines = [await driver.compute.connect_screen(machine.key) for _ in range(2)]
+        greetings = [await read_until(line, b"\n") for line in lines]
+        for line in lines:
+            await line.aclose()
+        return greetings
+
+    assert run(look()) == [b"RFB 003.008\n"] * 2
+
+
+def test_what_one_types_at_the_serial_console_others_see_and_who_comes_later(
+    driver: Harness, machine: Guest, run: Run[Any]
+) -> None:
+    async def type_and_look() -> None:
+        typist, other = [await driver.compute.connect_serial(machine.key) for _ in range(2)]
+        await typist.write(b"hello-to-all\r")
+        for line in (typist, other):
+            await read_until(line, b"hello-to-all\r\n")
+            await line.aclose()
+        later = await driver.compute.connect_serial(machine.key)
+        await read_until(later, b"hello-to-all\r\n")
+        await later.aclose()
+
+    run(type_and_look())
+
+
+async def read_until(line: Channel, word: bytes) -> bytes:
+    got = b""
+    async with asyncio.timeout(120):
+        while word not in got:
+            piece = await line.read()
+            assert piece, got
+            got += piece
+    return got
 
 
 def test_what_is_told_of_captured_images_is_true(driver: Harness, captured: Captured, run: Run[Any]) -> None:

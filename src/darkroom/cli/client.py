@@ -1,14 +1,17 @@
 """The service's HTTP API as the command uses it: signed requests, and every error as one clear sentence."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from ipaddress import ip_address
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx2
 
 from darkroom.cli.failures import Failure, NoService, Refusal
 from darkroom.wire.signing import sign
+
+if TYPE_CHECKING:
+    from websockets.sync.client import ClientConnection
 
 #: Seconds. A request that moves an image may be silent for long while the service checks and stores the disk.
 ANSWER_TIMEOUT, STORE_TIMEOUT = 30.0, 3600.0
@@ -54,9 +57,10 @@ class Api:
         project_id: str = "",
     ) -> None:
         self.endpoint, self.project_id = endpoint, project_id
+        self._signature = Signature(access_key, secret_key) if access_key else None
         self._client = httpx2.Client(
             base_url=endpoint,
-            auth=Signature(access_key, secret_key) if access_key else None,
+            auth=self._signature,
             headers={"X-Project-Id": project_id} if project_id else {},
             timeout=httpx2.Timeout(ANSWER_TIMEOUT, connect=5.0),
             verify=endpoint.startswith("https:"),  # reading the system's certificates takes longer than most requests
@@ -138,11 +142,47 @@ class Api:
     @contextmanager
     def download(self, path: str) -> Iterator[tuple[int, Iterator[bytes]]]:
         """Yield the size (0: not known) and the bytes of what is at `path`."""
-        with self._asking(), self._client.stream("GET", path) as answer:
+        with self._asking(), self._client.stream("GET", path.format(project=self.project_id)) as answer:
             if answer.is_error:
                 answer.read()
             self._must_be_good(answer)
             yield int(answer.headers.get("content-length", 0)), answer.iter_bytes()
+
+    @contextmanager
+    def socket(self, path: str) -> "Iterator[ClientConnection]":
+        """Yield a WebSocket that is open to what is at `path`. Raises NoService or Refusal."""
+        from websockets import exceptions  # not above: few commands need it
+        from websockets.sync.client import connect
+
+        request = self._client.build_request("GET", path.format(project=self.project_id))
+        if self._signature:
+            next(self._signature.sync_auth_flow(request))
+        signed = {name: request.headers[name] for name in request.headers if name.startswith(("x-", "authorization"))}
+        url = request.url.copy_with(scheme={"http": "ws", "https": "wss"}[request.url.scheme])
+        proxy: Literal[True] | None = None if _is_loopback(self.endpoint) else True
+        with ExitStack() as opened:
+            try:
+                line = opened.enter_context(
+                    connect(
+                        str(url), additional_headers=signed, proxy=proxy, compression=None, open_timeout=ANSWER_TIMEOUT
+                    )
+                )
+            except exceptions.InvalidStatus as error:
+                raw = error.response
+                answer = httpx2.Response(
+                    raw.status_code,
+                    headers=list(raw.headers.raw_items()),
+                    content=bytes(raw.body or b""),
+                    request=request,
+                )
+                self._must_be_good(answer)
+                raise self._foreign(answer) from error
+            except (exceptions.WebSocketException, OSError) as error:
+                raise NoService(
+                    f"No WebSocket could be opened at {self.endpoint} ({_reason(error)}).",
+                    hint="Is the service running, and does a proxy in between let WebSockets pass?",
+                ) from error
+            yield line
 
     @contextmanager
     def _asking(self) -> Iterator[None]:

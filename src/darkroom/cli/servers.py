@@ -1,10 +1,11 @@
 """`darkroom servers`: image servers, from their creation by way of the image built of them to their end."""
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from darkroom.cli import find, jobs, output, ssh
+from darkroom.cli import console, find, jobs, output, ssh, vnc
 from darkroom.cli.client import Api
 from darkroom.cli.failures import Failure, UsageFailure
 from darkroom.cli.jobs import Wait
@@ -263,6 +264,55 @@ def ssh_into(
     door = api.get(f"{PATH}/{found['id']}/access")
     words = command or []
     raise typer.Exit(ssh.run(door, found["id"], words[1:] if words[:1] == ["--"] else words, tty=tty))
+
+
+@app.command()
+def screenshot(
+    ctx: typer.Context,
+    server: Name,
+    file: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where the PNG goes.", show_default=False)
+    ],
+) -> None:
+    """Take a picture of an image server's screen."""
+    api = ctx.obj.api()
+    found = find.server(api, server)
+    with api.download(f"{PATH}/{found['id']}/screenshot") as (_, pieces):
+        picture = b"".join(pieces)
+    file.write_bytes(picture)
+    output.note(f"The screen of {found['name']} is in {file}.")
+
+
+@app.command("console")
+def open_console(
+    ctx: typer.Context,
+    server: Name,
+    linger: Annotated[
+        float,
+        typer.Option(
+            min=0, metavar="SECONDS", help="Leave after so long a silence once the input, if piped, has ended."
+        ),
+    ] = 2.0,
+) -> None:
+    """Use an image server's serial console; Ctrl-] leaves it. Also works before anybody can log in by SSH."""
+    api = ctx.obj.api()
+    found = find.server(api, server)
+    with api.socket(f"{PATH}/{found['id']}/serial") as line:
+        console.use(line, str(found["name"]), linger=linger)
+
+
+@app.command("vnc")
+def forward_screen(
+    ctx: typer.Context,
+    server: Name,
+    listen: Annotated[
+        str, typer.Option(metavar="ADDRESS:PORT", help="Where viewers connect; port 0 takes a free one.")
+    ] = "127.0.0.1:0",
+) -> None:
+    """Let VNC viewers on this machine see an image server's screen, until Ctrl-C. They are asked for no password."""
+    api = ctx.obj.api()
+    found = find.server(api, server)
+    vnc.forward(api, f"{PATH}/{found['id']}/screen", listen)
 
 
 def _account(server: dict[str, Any]) -> str:

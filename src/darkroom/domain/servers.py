@@ -33,6 +33,7 @@ class Action(StrEnum):
     BUILD = "build an image of"
     DELETE = "delete"
     ATTACH = "attach applications to"
+    WATCH = "open a screen or console of"
 
 
 #: The states in which an action is allowed (contract section 6.1).
@@ -41,6 +42,7 @@ ALLOWED: Final[Mapping[Action, frozenset[ServerStatus]]] = {
     Action.BUILD: frozenset({ServerStatus.ACTIVE, ServerStatus.BUILT}),
     Action.DELETE: frozenset({ServerStatus.ACTIVE, ServerStatus.BUILT, ServerStatus.ERROR}),
     Action.ATTACH: frozenset({ServerStatus.ACTIVE, ServerStatus.BUILT}),
+    Action.WATCH: frozenset(ServerStatus) - {ServerStatus.DELETING},
 }
 
 

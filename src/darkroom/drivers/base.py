@@ -90,6 +90,19 @@ class ImageFacts(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+class Channel(Protocol):
+    """A line to a machine, bytes both ways. Whoever asked for it closes it, and then the machine runs on."""
+
+    async def read(self) -> bytes:
+        """Return the next bytes, at most 64 KiB, once there are some; none if the machine has ended the line."""
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes; returns once there is room for more. Raises OSError if the machine has ended the line."""
+
+    async def aclose(self) -> None:
+        """Let go of the line."""
+
+
 class Compute(Protocol):
     """Runs image-building machines and captures their disks."""
 
@@ -156,6 +169,18 @@ class Compute(Protocol):
 
         `agent` is `answers`, or `silent` and then the rest is not known; `version` the agent's; `os`, `kernel`,
         `hostname` the guest's.
+        """
+
+    async def connect_screen(self, key: ServerId) -> Channel:
+        """Return a line to the machine's screen, keyboard and mouse: RFB (RFC 6143), which VNC viewers speak.
+
+        Several may be open at one time. Raises MachineFailed if there is no machine that runs.
+        """
+
+    async def connect_serial(self, key: ServerId) -> Channel:
+        """Return a line to the machine's serial console. It first tells again what was written there last.
+
+        Several may be open at one time; each sees all that is written. Raises MachineFailed as `connect_screen` does.
         """
 
     async def delete(self, key: ServerId) -> None:

@@ -7,7 +7,7 @@ import structlog
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -17,6 +17,10 @@ from darkroom.http.answers import JSON
 from darkroom.wire.errors import envelope_for
 
 log = structlog.get_logger(__name__)
+
+
+#: Messages that carry an answer's headers: of a request, of a WebSocket that is refused, of one that is accepted.
+_BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 
 
 def application(routes: Sequence[BaseRoute]) -> Starlette:
@@ -31,6 +35,7 @@ def application(routes: Sequence[BaseRoute]) -> Starlette:
         },
     )
     app.router.redirect_slashes = False
+    app.router.default = _unknown_path
     return app
 
 
@@ -41,7 +46,7 @@ class RequestId:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         request_id = f"{getrandbits(128):032x}"  # tells requests apart, and need not be hard to guess
@@ -51,14 +56,18 @@ class RequestId:
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in _BEGINNINGS:
                 message["headers"] = [*message.get("headers", ()), *own]
             await send(message)
 
         await self._app(scope, receive, send_with_id)
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+async def _unknown_path(_scope: Scope, _receive: Receive, _send: Send) -> None:
+    raise UnknownPath
+
+
+async def _refuse(request: HTTPConnection, error: Exception) -> Response:
     assert isinstance(error, DarkroomError)
     if isinstance(error, Fault):
         log.error("request failed", path=request.url.path, code=error.code, reason=error.message, exc_info=error)

@@ -1,8 +1,8 @@
 """Who is calling: a token in `X-Auth-Token`, or an AK/SK signature in `Authorization` (contract section 12)."""
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
-from darkroom.domain.accounts import Caller
+from darkroom.domain.accounts import AccessKey, Caller
 from darkroom.domain.times import Clock
 from darkroom.errors import Unauthenticated
 from darkroom.http.requests import whole_body
@@ -18,31 +18,52 @@ class Authenticator:
         self._identity, self._clock = identity, clock
         self._lockout = Lockout(clock)
 
-    async def caller(self, request: Request, *, streamed: bool = False) -> Caller:
+    async def caller(self, request: HTTPConnection, *, streamed: bool = False) -> Caller:
         """Return the caller. Unless the body is `streamed`, it is read. Raises Unauthenticated or Forbidden."""
         authorization = request.headers.get("authorization", "")
         if signing.is_signature(authorization):
-            return await self._by_signature(request, authorization, streamed=streamed)
+            key = await self._signed(request, authorization, streamed=streamed)
+            return await self._key_caller(request, key)
+        return await self._token_caller(request)
+
+    async def caller_again(self, request: HTTPConnection) -> Caller:
+        """Return who made a request that `caller` let in, as long as token or key are good; a signature may age.
+
+        Raises Unauthenticated or Forbidden.
+        """
+        authorization = request.headers.get("authorization", "")
+        if signing.is_signature(authorization):
+            return await self._key_caller(request, await self._key(request, signing.parse_authorization(authorization)))
+        return await self._token_caller(request)
+
+    async def _token_caller(self, request: HTTPConnection) -> Caller:
         token = request.headers.get("x-auth-token")
         if not token:
             raise Unauthenticated
         return await self._identity.token_caller(token)
 
-    async def _by_signature(self, request: Request, value: str, *, streamed: bool) -> Caller:
+    async def _key_caller(self, request: HTTPConnection, key: AccessKey) -> Caller:
+        project_id = request.headers.get("x-project-id") or request.path_params.get("project_id", "")
+        return await self._identity.key_caller(key, project_id, request.headers.get("x-domain-id", ""))
+
+    async def _key(self, request: HTTPConnection, authorization: signing.Authorization) -> AccessKey:
+        return await self._identity.key(authorization.access, request.headers.get("x-security-token", ""))
+
+    async def _signed(self, request: HTTPConnection, value: str, *, streamed: bool) -> AccessKey:
+        """Return the key by which a request is signed."""
         authorization = signing.parse_authorization(value)
         headers = request.headers.raw
         signing.check_date(signing.signed_date(headers), self._clock())
-        security_token = request.headers.get("x-security-token", "")
-        key = await self._identity.key(authorization.access, security_token)
+        key = await self._key(request, authorization)
         self._lockout.check(key.access)
-        body = None if streamed else await whole_body(request)
+        body = None if streamed else await _body(request)
         scope = request.scope
         raw_path = scope.get("raw_path") or scope["path"].encode()
         try:
             signing.verify(
                 authorization,
                 key.secret,
-                request.method,
+                scope.get("method", "GET"),  # a WebSocket begins as one (RFC 6455, section 4.1)
                 raw_path,
                 scope["query_string"],
                 headers,
@@ -53,5 +74,8 @@ class Authenticator:
             raise
         self._lockout.succeeded(key.access)
         request.state.body = body
-        project_id = request.headers.get("x-project-id") or request.path_params.get("project_id", "")
-        return await self._identity.key_caller(key, project_id, request.headers.get("x-domain-id", ""))
+        return key
+
+
+async def _body(request: HTTPConnection) -> bytes:
+    return await whole_body(request) if isinstance(request, Request) else b""

@@ -9,12 +9,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from darkroom.domain.accounts import Caller
+from darkroom.errors import DarkroomError, Fault
 from darkroom.http.auth import Authenticator
 from darkroom.http.parameters import Parameter
 from darkroom.http.requests import whole_body
@@ -23,6 +26,11 @@ from darkroom.http.throttle import Throttle
 Handler = Callable[[Caller, Request], Awaitable[Response]]
 BodyHandler = Callable[[Caller, Request, bytes], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
+#: Returns the caller as of now. Raises Unauthenticated or Forbidden.
+Again = Callable[[], Awaitable[Caller]]
+SocketHandler = Callable[[Caller, WebSocket, Again], Awaitable[None]]
+
+log = structlog.get_logger(__name__)
 
 _NAMED = re.compile(r"((?:[A-Z][a-z]+){2,}): ")
 
@@ -112,3 +120,19 @@ class Operations:
             return await handler(await self._caller(request, streamed=True), request)
 
         return Operation(method, path, endpoint, describe(handler, body=bytes, **more))
+
+    def socket(self, path: str, handler: SocketHandler) -> WebSocketRoute:
+        """Return a route whose handler accepts a WebSocket; an error before that is answered as on plain HTTP."""
+
+        async def endpoint(websocket: WebSocket) -> None:
+            try:
+                caller = await self._authenticator.caller(websocket)
+                self._throttle.check(caller.user_id, "GET")
+                await handler(caller, websocket, lambda: self._authenticator.caller_again(websocket))
+            except DarkroomError:
+                raise
+            except Exception:  # the framework answers for these on plain HTTP alone
+                log.exception("request failed unexpectedly", path=websocket.url.path)
+                raise Fault from None
+
+        return WebSocketRoute(path, endpoint)

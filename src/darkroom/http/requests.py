@@ -6,7 +6,7 @@ from hashlib import sha256
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from darkroom.domain.ids import ProjectId
 from darkroom.domain.requests import Once
@@ -86,11 +86,11 @@ def base_url(request: Request) -> str:
     return f"{request.url.scheme}://{request.url.netloc}"
 
 
-def project_of(request: Request) -> ProjectId:
+def project_of(request: HTTPConnection) -> ProjectId:
     return ProjectId(path_id(request, "project_id"))
 
 
-def path_id(request: Request, name: str) -> str:
+def path_id(request: HTTPConnection, name: str) -> str:
     """Return an id from the path. Raises InvalidParameter if it is longer than the contract allows."""
     value: str = request.path_params[name]
     if len(value) > ID_LIMIT:

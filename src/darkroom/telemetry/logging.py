@@ -38,5 +38,11 @@ def set_up(level: str, form: Literal["auto", "text", "json"]) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     # These tell at INFO of each connection, query plan and migration.
-    for name in ("alembic", "asyncssh", "qemu.qmp", "httpx2", "dbos"):
+    for name in ("alembic", "asyncssh", "qemu.qmp", "httpx2", "dbos", "uvicorn.error"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("uvicorn.error").addFilter(_is_true)
+
+
+def _is_true(record: logging.LogRecord) -> bool:
+    """uvicorn takes a WebSocket that was refused with an answer of its own for one that was forgotten."""
+    return record.msg != "ASGI callable returned without completing handshake."

@@ -62,7 +62,8 @@ def machine(order: MachineOrder) -> list[str]:
     return [
         *_common(f"darkroom-{order.key}", order.uuid, order.accelerator, _code_cache(order.memory_mib)),
         *("-smp", str(order.cpus), "-m", f"{order.memory_mib}M"),
-        *("-vga", "std", "-vnc", f"unix:{layout.VNC_SOCKET}"),
+        # As many viewers as come, even if one of them asks to be the only one.
+        *("-vga", "std", "-vnc", f"unix:{layout.VNC_SOCKET},share=ignore"),
         *("-qmp", f"unix:{layout.QMP_SOCKET},server=on,wait=off"),
         *_disk(order.disk),
         *_guest_agent(),

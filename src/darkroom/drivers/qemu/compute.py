@@ -11,6 +11,7 @@ from typing import Final, Literal
 from darkroom.domain.ids import ImageId, JobId, ServerId
 from darkroom.drivers import ssh
 from darkroom.drivers.base import (
+    Channel,
     Completed,
     Door,
     GuestAccount,
@@ -20,10 +21,12 @@ from darkroom.drivers.base import (
     Progress,
     Snapshot,
 )
-from darkroom.drivers.qemu import accel, delivery, facts, guest, process, running, screen, serial
+from darkroom.drivers.lines import SocketChannel
+from darkroom.drivers.qemu import accel, delivery, facts, guest, layout, process, running, screen, serial
 from darkroom.drivers.qemu.accel import Accelerator
 from darkroom.drivers.qemu.agent import AgentSilent, agent
 from darkroom.drivers.qemu.capture import Captures
+from darkroom.drivers.qemu.console import SerialConsole
 from darkroom.drivers.qemu.files import Identity, held, identity_of
 from darkroom.drivers.qemu.helper import Kit
 from darkroom.drivers.qemu.images import FolderImageStore, ImageFolder, full_told
@@ -35,6 +38,7 @@ from darkroom.drivers.qemu.qemu_img import QemuImg
 from darkroom.drivers.qemu.qmp import MonitorFailed
 from darkroom.drivers.qemu.remains import remains
 from darkroom.drivers.qemu.snapshot import Flipper
+from darkroom.drivers.qemu.sockets import dial
 from darkroom.errors import (
     AccountFailed,
     CaptureFailed,
@@ -49,6 +53,8 @@ from darkroom.errors import (
 _ROUND: Final = 10.0
 #: Seconds after which nobody is still at work on what is half written.
 _STALE: Final = 3600.0
+#: Seconds in which QEMU must let a viewer in.
+_LET_IN: Final = 10.0
 
 
 class QemuCompute:
@@ -190,6 +196,14 @@ class QemuCompute:
     async def guest_facts(self, key: ServerId) -> Mapping[str, str]:
         """See Compute."""
         return await facts.of_guest(self._layout.machine(key).vm)
+
+    async def connect_screen(self, key: ServerId) -> Channel:
+        """See Compute. Raises OSError if QEMU does not answer."""
+        return await SocketChannel.over(await dial(self._guest_of(key), layout.VNC_SOCKET, limit=_LET_IN))
+
+    async def connect_serial(self, key: ServerId) -> Channel:
+        """See Compute. Raises OSError if its log cannot be read."""
+        return SerialConsole(self._guest_of(key))
 
     async def delete(self, key: ServerId) -> None:
         """See Compute."""

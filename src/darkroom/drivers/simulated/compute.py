@@ -8,6 +8,7 @@ import msgspec
 
 from darkroom.domain.ids import ImageId, JobId, ServerId, new_uuid
 from darkroom.drivers.base import (
+    Channel,
     Completed,
     Door,
     GuestAccount,
@@ -19,12 +20,14 @@ from darkroom.drivers.base import (
     no_progress,
 )
 from darkroom.drivers.simulated import screen
+from darkroom.drivers.simulated.console import SimulatedConsole, typed
 from darkroom.drivers.simulated.faults import Fault
 from darkroom.drivers.simulated.files import Records, abridged, locked
 from darkroom.drivers.simulated.guest import Guest
 from darkroom.drivers.simulated.images import SimulatedImageStore
 from darkroom.drivers.simulated.machines import Frozen, MachineRecord
 from darkroom.drivers.simulated.pace import Durations, Sleep, pass_time
+from darkroom.drivers.simulated.rfb import SimulatedScreen
 from darkroom.errors import (
     AccountFailed,
     CaptureFailed,
@@ -183,6 +186,15 @@ class SimulatedCompute:
             return {}
         return {"agent": "answers", **record.guest.facts} if record.answers else {"agent": "silent"}
 
+    async def connect_screen(self, key: ServerId) -> Channel:
+        await self._pass("connect_screen", key)
+        return await SimulatedScreen.showing(self._running(key).spec.name, lambda: self._runs(key))
+
+    async def connect_serial(self, key: ServerId) -> Channel:
+        await self._pass("connect_serial", key)
+        self._running(key)
+        return SimulatedConsole(lambda: self._records.get(key), lambda data: self._type(key, data))
+
     async def delete(self, key: ServerId) -> None:
         await self._pass("delete", key, seconds=self.durations.delete if self._records.get(key) else 0)
         with locked(self._lock):
@@ -293,6 +305,26 @@ class SimulatedCompute:
         if record is None or not record.answers:
             raise MachineFailed(f"There is no machine {key} that runs.")
         return record
+
+    def _running(self, key: ServerId) -> MachineRecord:
+        """Return a machine that runs, whether its guest answers or not. Raises MachineFailed."""
+        record = self._records.get(key)
+        if record is None or not record.running:
+            raise MachineFailed(f"There is no machine {key} that runs.")
+        return record
+
+    def _runs(self, key: ServerId) -> bool:
+        record = self._records.get(key)
+        return record is not None and record.running
+
+    def _type(self, key: ServerId, data: bytes) -> None:
+        """Type on a machine's console, which heeds it once its guest is up. Raises OSError if it does not run."""
+        with locked(self._lock):
+            record = self._records.get(key)
+            if record is None or not record.running:
+                raise BrokenPipeError(f"There is no machine {key} that runs.")
+            if record.answers:
+                self._keep(typed(record, data))
 
     def _check(self, spec: MachineSpec) -> Guest:
         """Return the guest that the machine would boot."""

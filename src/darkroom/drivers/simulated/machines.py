@@ -18,7 +18,7 @@ class Frozen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MachineRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """A machine. `captures` are its snapshots by the job that took them."""
+    """A machine. `typing` is the line being typed on its console; `captures` are its snapshots by their jobs."""
 
     key: ServerId
     instance_id: str
@@ -28,6 +28,7 @@ class MachineRecord(msgspec.Struct, frozen=True, kw_only=True):
     booted: bool = False
     running: bool = True
     serial: list[str] = msgspec.field(default_factory=list)
+    typing: str = ""
     captures: dict[JobId, Frozen] = msgspec.field(default_factory=dict)
 
     @property
