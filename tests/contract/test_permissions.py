@@ -29,6 +29,9 @@ READS = [
     ("workspace:imageServer:countImageSubJobs", "GET", "image-server-sub-jobs/actions/count", None, 200),
     ("workspace:imageServer:list", "GET", "image-servers", None, 200),
     ("workspace:imageServer:get", "GET", f"image-servers/{UNKNOWN}", None, 404),
+    ("workspace:webhook:list", "GET", "webhooks", None, 200),
+    ("workspace:webhook:get", "GET", f"webhooks/{UNKNOWN}", None, 404),
+    ("workspace:webhook:listDeliveries", "GET", f"webhooks/{UNKNOWN}/deliveries", None, 404),
     ("ims:images:list", "GET", "/v2/images", None, 200),
     ("ims:images:get", "GET", "/v2/images/0c51d2a4-0000-4000-8000-000000000000", None, 404),
 ]
@@ -41,6 +44,10 @@ WRITES = [
         "workspace:imageServer:batchDeleteImageSubJobs", "PATCH", "image-server-sub-jobs/actions/batch-delete",
         {"items": ["1"]}, 200,
     ),
+    ("workspace:webhook:create", "POST", "webhooks", {"url": "http://127.0.0.1/"}, 400),
+    ("workspace:webhook:update", "PATCH", f"webhooks/{UNKNOWN}", {}, 404),
+    ("workspace:webhook:delete", "DELETE", f"webhooks/{UNKNOWN}", None, 404),
+    ("workspace:webhook:test", "POST", f"webhooks/{UNKNOWN}/actions/test", None, 404),
     ("ims:images:delete", "DELETE", "/v2/images/0c51d2a4-0000-4000-8000-000000000000", None, 404),
 ]  # fmt: skip
 ACCESS = [("workspace:imageServer:getAccess", "GET", f"image-servers/{UNKNOWN}/access", None, 404)]

@@ -54,6 +54,12 @@ def _jobs(api: Api) -> Iterable[Offer]:
         yield job["id"], f"{job['job_type']} {job['status']}"
 
 
+def _webhooks(api: Api) -> Iterable[Offer]:
+    for webhook in api.items("/v1/{project}/webhooks", limit=MOST):
+        yield webhook["id"], webhook["url"]
+
+
 jobs = _completing(_jobs)
+webhooks = _completing(_webhooks)
 servers = _completing(lambda api: _named(api.items("/v1/{project}/image-servers", limit=MOST)))
 images = _completing(lambda api: _named(api.images()))
