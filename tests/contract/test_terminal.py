@@ -108,6 +108,20 @@ def test_a_step_that_tells_how_far_it_is_fills_its_bar(new_service: NewService) 
         assert ended(child)[0] == 0
 
 
+def test_a_job_that_waits_for_room_tells_its_place(new_service: NewService) -> None:
+    service = new_service(settings={"DARKROOM_MAX_MACHINES": "1"})
+    image = service.add_image()
+    first = held(service, image, "has-the-room")
+    waiting = service.create(image, "waits-for-room")
+    with watching(service, first, waiting) as child:
+        child.expect("create server waits-for-room .* place 1 of 1 in the queue")
+        cancel(service, first)
+        child.expect(f"Job {waiting}, create server waits-for-room: .*SUCCESS")
+        assert ended(child)[0] == 1
+    done = piped(service, "jobs", "watch", waiting)
+    assert "job.waiting place 1 of 1 in the queue" in done.stdout
+
+
 def test_a_restart_of_the_service_is_told_and_waited_for(new_service: NewService) -> None:
     service = new_service()
     image = service.add_image()

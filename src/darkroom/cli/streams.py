@@ -72,12 +72,9 @@ class Streams:
                     raise
             time.sleep(PAUSE)
 
-    def next(self, within: float) -> News | None:
-        """Return what is told next; None if that is nothing within so many seconds."""
-        try:
-            return self._news.get(timeout=within)
-        except queue.Empty:
-            return None
+    def next(self) -> News:
+        """Wait for what is told next."""
+        return self._news.get()
 
     def _follow(self, path: str, after: int | None) -> None:
         failure: Failure | None = None

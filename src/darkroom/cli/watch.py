@@ -17,8 +17,6 @@ from darkroom.cli.watch_views import Bars, Lines, View, Watched
 JOBS = "/v1/{project}/image-server-jobs"
 #: The stream of all jobs of the project.
 ALL = f"{JOBS}/events"
-#: Seconds after which a view may draw anew although nothing has happened.
-TICK = 0.25
 
 
 def watch(session: Session, job_ids: list[str]) -> None:
@@ -37,7 +35,7 @@ def watch(session: Session, job_ids: list[str]) -> None:
             else:
                 watching.begin_with_all()
             while watching.goes_on:
-                watching.learn(streams.next(TICK))
+                watching.learn(streams.next())
         except KeyboardInterrupt:
             view.tell(Text("Stopped watching; the jobs go on."))
             raise
@@ -75,7 +73,7 @@ class _Watching:
         self._is_to_look_around = True
         self._streams.follow(ALL)
 
-    def learn(self, news: News | None) -> None:
+    def learn(self, news: News) -> None:
         """Take in what a stream told, and show it."""
         match news:
             case Broken(path):

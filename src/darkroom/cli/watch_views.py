@@ -83,9 +83,9 @@ class Bars:
 
     def happened(self, watched: Watched, kind: str, event: StreamedEvent) -> None:
         task, data = self._tasks[watched.job["id"]], event.data
-        if kind in ("step.started", "step.progress"):
+        if kind in ("step.started", "step.resumed", "step.progress"):
             words = f"{watched.title} · {watched.subject(event)}{progress.label(data)}"
-            self._progress.update(task, description=Text(words).markup, completed=_percent(data) or 0, far=_far(data))
+            self._progress.update(task, description=Text(words).markup, completed=_percent(data), far=_far(data))
         elif "place" in data:
             self._progress.update(task, far=_far(data))
 
@@ -121,27 +121,20 @@ def _fact(name: str, value: Any) -> str:
     return str(value) if name in ("status", "type") else f"{name.replace('_', ' ')} {value}"
 
 
-_FAR = frozenset({"percent", "bytes_done", "bytes_total", "done", "total", "seconds_left", "place"})
+_FAR = frozenset({"done", "total", "percent", "seconds_left", "place", "of"})
 
 
-def _percent(data: dict[str, Any]) -> float | None:
-    """Return how far a step is, of 100, where that is told."""
-    if data.get("percent") is not None:
-        return float(data["percent"])
-    return min(data.get("done", 0) * 100 / data["total"], 100) if data.get("total") else None
+def _percent(data: dict[str, Any]) -> float:
+    """Return how far a step is, of 100; 0 where that is not told."""
+    return float(min(data.get("done", 0) * 100 / data["total"], 100)) if data.get("total") else 0
 
 
 def _far(data: dict[str, Any]) -> str:
     """Spell how far a step is, how long it still takes, and the place of a job that waits, as far as they are told."""
-    done, total = data.get("bytes_done", data.get("done")), data.get("bytes_total", data.get("total"))
-    parts = []
-    percent = _percent(data)
-    if percent is not None:
-        parts.append(f"{percent:.0f} %" + (f" of {output.size(total)}" if total and total >= 2**20 else ""))
-    elif done and done >= 2**20:
-        parts.append(output.size(done))
-    if data.get("seconds_left") is not None:
-        parts.append(f"{output.duration(data['seconds_left'])} left")
-    if data.get("place"):
-        parts.append(f"place {data['place']} in the queue")
-    return ", ".join(parts)
+    left, place = data.get("seconds_left"), data.get("place")
+    parts = [
+        progress.amount({"progress": data}),
+        "" if left is None else f"{output.duration(left)} left",
+        f"place {place} of {data['of']} in the queue" if place else "",
+    ]
+    return ", ".join(filter(None, parts))
