@@ -18,6 +18,7 @@ from darkroom.domain.ids import WORKERS, Snowflakes
 from darkroom.domain.limits import Quota, Room, Rooms
 from darkroom.domain.times import now_ms
 from darkroom.drivers.base import Compute, ImageStore
+from darkroom.drivers.outbound import Outbound
 from darkroom.errors import Unavailable
 from darkroom.http import application, health, iam, openapi, watching
 from darkroom.http import apps as app_routes
@@ -28,6 +29,7 @@ from darkroom.http import jobs as job_routes
 from darkroom.http import servers as server_routes
 from darkroom.http import terminals as terminal_routes
 from darkroom.http import upkeep as upkeep_routes
+from darkroom.http import webhooks as webhook_routes
 from darkroom.http.auth import Authenticator
 from darkroom.http.operations import Operations
 from darkroom.http.sockets import WebSockets
@@ -46,6 +48,7 @@ from darkroom.services.terminals import Terminals
 from darkroom.services.timeline import Timelines
 from darkroom.services.upkeep import Upkeep
 from darkroom.services.watching import Watching
+from darkroom.services.webhooks import Webhooks
 from darkroom.settings import Settings
 from darkroom.startup import CannotStart, alone, announce, forget, listening, secret_key, write_private
 from darkroom.store.app_files import AppFiles
@@ -53,6 +56,7 @@ from darkroom.store.migrate import TooNew
 from darkroom.store.sealing import SealBroken, Sealer
 from darkroom.store.store import Store
 from darkroom.telemetry import logging
+from darkroom.wire.webhooks import cloud_event
 from darkroom.workflows.engine import Engine
 from darkroom.workflows.housekeeping import Chore, Housekeeping
 from darkroom.workflows.kept import Reaper
@@ -61,6 +65,7 @@ from darkroom.workflows.reconcile import Machines
 from darkroom.workflows.reconcile_apps import AppUploads
 from darkroom.workflows.reconcile_images import ImageFiles
 from darkroom.workflows.retention import Retention
+from darkroom.workflows.webhooks import Postman
 
 log = structlog.get_logger("darkroom")
 
@@ -111,6 +116,9 @@ class Service:
         self.upkeep = Upkeep(self.store, self.compute, self.image_store)
         self.housekeeping = Housekeeping(self.store, _chores(settings, tools, self.engine), now_ms)
         self.watching = Watching(self.store)
+        outbound = Outbound(private_addresses=settings.webhook_private_addresses)
+        self.webhooks = Webhooks(self.store, outbound, cloud_event, snowflakes, now_ms)
+        self.postman = Postman(self.store, outbound, cloud_event, snowflakes, now_ms)
         self.retries = Retries(self.store, new_jobs, now_ms)
         self.terminals = Terminals(self.store, self.compute)
         self.servers = Servers(
@@ -150,6 +158,7 @@ class Service:
             await asyncio.to_thread(self.engine.start)
             if self.settings.role != "api":
                 await stack.enter_async_context(self.housekeeping.running())
+                await stack.enter_async_context(self.postman.running())
             yield
 
     def application(self) -> Starlette:
@@ -167,6 +176,7 @@ class Service:
             *app_routes.routes(operations, self.apps),
             *image_routes.routes(operations, self.images),
             *upkeep_routes.routes(operations, self.upkeep, self.cleaning, self.servers),
+            *webhook_routes.routes(operations, self.webhooks),
             *iam.routes(operations, self.iam, self.settings.region),
             *health.routes(self.store, self.settings.driver),
         ]

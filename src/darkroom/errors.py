@@ -8,7 +8,7 @@ DarkroomError                   500
 │  ├─ Unauthenticated           401  TokenInvalid, WrongPassword
 │  ├─ Forbidden                 403  QuotaExceeded
 │  ├─ NotFound                  404  JobNotFound, ServerNotFound, ImageNotFound, AppNotFound,
-│  │                                 EvidenceNotFound, UnknownPath
+│  │                                 EvidenceNotFound, WebhookNotFound, DeliveryNotFound, UnknownPath
 │  ├─ MethodNotAllowed          405
 │  ├─ Conflict                  409
 │  ├─ TooLarge                  413
@@ -168,6 +168,18 @@ class AppNotFound(NotFound):
     """The application does not exist."""
 
     cure = "Check the id with `darkroom apps list`."
+
+
+class WebhookNotFound(NotFound):
+    """The webhook does not exist."""
+
+    cure = "Check the id with `darkroom webhooks list`."
+
+
+class DeliveryNotFound(NotFound):
+    """The delivery does not exist."""
+
+    cure = "Check the id with `darkroom webhooks deliveries`; those that ended are kept for seven days."
 
 
 class UnknownPath(NotFound):

@@ -77,6 +77,9 @@ class Settings(BaseSettings):
     )
     throttle_reads: int = Field(0, ge=0, description="Reading requests that a user may make in a minute. 0: no limit.")
     throttle_changes: int = Field(0, ge=0, description="Other requests that a user may make in a minute. 0: no limit.")
+    webhook_private_addresses: bool = Field(
+        False, description="Whether webhooks may lead to private and loopback addresses."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON.")
 

@@ -30,6 +30,9 @@ READS = [
     ("workspace:imageServer:list", "GET", "image-servers", None, 200),
     ("workspace:imageServer:get", "GET", f"image-servers/{UNKNOWN}", None, 404),
     ("workspace:imageServer:getScreenshot", "GET", f"image-servers/{UNKNOWN}/screenshot", None, 404),
+    ("workspace:webhook:list", "GET", "webhooks", None, 200),
+    ("workspace:webhook:get", "GET", f"webhooks/{UNKNOWN}", None, 404),
+    ("workspace:webhook:listDeliveries", "GET", f"webhooks/{UNKNOWN}/deliveries", None, 404),
     ("ims:images:list", "GET", "/v2/images", None, 200),
     ("ims:images:get", "GET", "/v2/images/0c51d2a4-0000-4000-8000-000000000000", None, 404),
 ]
@@ -44,6 +47,10 @@ WRITES = [
         "workspace:imageServer:batchDeleteImageSubJobs", "PATCH", "image-server-sub-jobs/actions/batch-delete",
         {"items": ["1"]}, 200,
     ),
+    ("workspace:webhook:create", "POST", "webhooks", {"url": "http://127.0.0.1/"}, 400),
+    ("workspace:webhook:update", "PATCH", f"webhooks/{UNKNOWN}", {}, 404),
+    ("workspace:webhook:delete", "DELETE", f"webhooks/{UNKNOWN}", None, 404),
+    ("workspace:webhook:test", "POST", f"webhooks/{UNKNOWN}/actions/test", None, 404),
     ("ims:images:delete", "DELETE", "/v2/images/0c51d2a4-0000-4000-8000-000000000000", None, 404),
 ]  # fmt: skip
 ACCESS = [("workspace:imageServer:getAccess", "GET", f"image-servers/{UNKNOWN}/access", None, 404)]
@@ -134,7 +141,8 @@ def role(service: Service) -> Iterator[str]:
 def test_a_role_of_ones_own_allows_its_actions_and_no_more(service: Service, role: str) -> None:
     person = Person(service, role)
     allowed = {operation[0] for operation in [*READS, *WRITES, *ACCESS] if is_let_through(person, operation)}
-    assert allowed == {"workspace:imageServer:list", "ims:images:list", "workspace:images:getImageJob"}
+    lists = {"workspace:imageServer:list", "workspace:webhook:list", "ims:images:list"}
+    assert allowed == {*lists, "workspace:images:getImageJob"}
 
 
 def test_a_role_that_takes_away_does_not_take_from_another_role(service: Service, role: str) -> None:

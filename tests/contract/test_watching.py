@@ -78,7 +78,7 @@ def events_of(service: Service, path: str, after: int | None = None) -> Iterator
             name, _, value = line.partition(": ")
             if line and name:
                 fields[name] = value
-            elif fields:
+            elif "data" in fields:
                 yield int(fields["id"]), fields["event"], json.loads(fields["data"])
                 fields = {}
 

@@ -27,6 +27,7 @@ from darkroom.cli import (
     serve,
     servers,
     users,
+    webhooks,
 )
 from darkroom.cli.failures import ExitCode, Failure
 from darkroom.cli.session import Session
@@ -66,6 +67,7 @@ app.add_typer(images.app, name="images")
 app.add_typer(servers.app, name="servers")
 app.add_typer(apps.app, name="apps")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(kit.app, name="kit")
 app.add_typer(accounts.app, name="accounts")
 app.add_typer(projects.app, name="projects")

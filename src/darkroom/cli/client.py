@@ -14,9 +14,15 @@ if TYPE_CHECKING:
     from websockets.sync.client import ClientConnection
 
 #: Seconds. A request that moves an image may be silent for long while the service checks and stores the disk.
-ANSWER_TIMEOUT, STORE_TIMEOUT = 30.0, 3600.0
+CONNECT_TIMEOUT, ANSWER_TIMEOUT, STORE_TIMEOUT = 5.0, 30.0, 3600.0
+#: Seconds after which a stream counts as broken: the service says every 15 that it is still there.
+SILENCE = 45.0
 PAGE = 100
 
+_SILENT = (
+    "Does the service still run, and is it the one that listens there? Look into its log, and at `darkroom doctor`."
+)
+_USABLE = "Name the service as in http://127.0.0.1:8774."
 _HINTS = {
     401: "Are these the credentials of this service? Choose others with --credentials. "
     "If the message speaks of time, set this machine's clock.",
@@ -55,14 +61,15 @@ class Api:
         access_key: str = "",
         secret_key: str = "",
         project_id: str = "",
+        patience: float = ANSWER_TIMEOUT,
     ) -> None:
-        self.endpoint, self.project_id = endpoint, project_id
+        self.endpoint, self.project_id, self._patience = endpoint, project_id, patience
         self._signature = Signature(access_key, secret_key) if access_key else None
         self._client = httpx2.Client(
             base_url=endpoint,
             auth=self._signature,
             headers={"X-Project-Id": project_id} if project_id else {},
-            timeout=httpx2.Timeout(ANSWER_TIMEOUT, connect=5.0),
+            timeout=self._limits(),
             verify=endpoint.startswith("https:"),  # reading the system's certificates takes longer than most requests
             trust_env=not _is_loopback(endpoint),  # a proxy for the outside cannot reach this machine's own services
         )
@@ -80,12 +87,12 @@ class Api:
         *,
         body: Any = None,
         headers: Mapping[str, str] | None = None,
-        patience: float = ANSWER_TIMEOUT,
+        patience: float | None = None,
         **query: Any,
     ) -> Any:
         """Send one request and return the decoded JSON of its answer, or None for an empty one.
 
-        The answer may take `patience` seconds.
+        The answer may take `patience` seconds; by default as long as any.
         """
         with self._asking():
             answer = self._client.request(
@@ -94,7 +101,7 @@ class Api:
                 params={name: value for name, value in query.items() if value is not None} or None,
                 json=body,
                 headers=headers,
-                timeout=httpx2.Timeout(ANSWER_TIMEOUT, connect=5.0, read=patience),
+                timeout=self._limits(read=patience or self._patience),
             )
         self._must_be_good(answer)
         if not answer.content:
@@ -132,7 +139,7 @@ class Api:
     def upload(self, path: str, chunks: Iterable[bytes], size: int) -> None:
         """Send `size` bytes. Raises Failure if the file turns out to be of another size."""
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        limits = httpx2.Timeout(ANSWER_TIMEOUT, connect=5.0, read=STORE_TIMEOUT, write=STORE_TIMEOUT)
+        limits = self._limits(read=STORE_TIMEOUT, write=STORE_TIMEOUT)
         with self._asking():
             answer = self._client.put(
                 path.format(project=self.project_id), content=chunks, headers=headers, timeout=limits
@@ -185,20 +192,46 @@ class Api:
             yield line
 
     @contextmanager
+    def events(self, path: str, after: int | None) -> Iterator[Iterator[tuple[int, str, str]]]:
+        """Yield the number, kind and data of each event of a stream, as they come, after the one of that number.
+
+        The first has neither kind nor data: it says after which one the stream begins.
+        """
+        headers = {} if after is None else {"Last-Event-ID": str(after)}
+        limits = self._limits(read=SILENCE)
+        where = path.format(project=self.project_id)
+        with self._asking(), self._client.stream("GET", where, headers=headers, timeout=limits) as answer:
+            if answer.is_error:
+                answer.read()
+            self._must_be_good(answer)
+            if not answer.headers.get("content-type", "").startswith("text/event-stream"):
+                raise self._foreign(answer)
+            yield _events(answer.iter_lines())
+
+    def _limits(self, **more: float) -> httpx2.Timeout:
+        return httpx2.Timeout(self._patience, **{"connect": min(self._patience, CONNECT_TIMEOUT), **more})
+
+    @contextmanager
     def _asking(self) -> Iterator[None]:
         try:
             yield
         except httpx2.ConnectError as error:
+            if "SSL" in str(error):
+                raise NoService(
+                    f"No TLS connection to {self.endpoint} comes about ({_reason(error)}).",
+                    hint="Darkroom itself speaks http://; for https:// put a proxy before it, with a certificate that "
+                    "this machine trusts.",
+                ) from error
             raise NoService(
                 f"Nothing answers at {self.endpoint} ({_reason(error)}).",
-                hint="Is the service running? Start it with `darkroom serve`.",
+                hint="Is the service running? Start it with `darkroom serve`, or name another one with --endpoint.",
             ) from error
         except httpx2.TimeoutException as error:
-            raise NoService(f"The service at {self.endpoint} did not answer in time.") from error
+            raise NoService(f"The service at {self.endpoint} did not answer in time.", hint=_SILENT) from error
         except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
-            raise NoService(f"{self.endpoint} is not a usable endpoint: {error}.") from error
+            raise NoService(f"{self.endpoint} is not a usable endpoint: {error}.", hint=_USABLE) from error
         except httpx2.RequestError as error:
-            raise NoService(f"The connection to {self.endpoint} broke: {_reason(error)}.") from error
+            raise NoService(f"The connection to {self.endpoint} broke: {_reason(error)}.", hint=_SILENT) from error
 
     def _must_be_good(self, answer: httpx2.Response) -> None:
         if answer.is_success:
@@ -221,6 +254,17 @@ class Api:
             hint="Is another program listening on that port, or a proxy in between?",
             trace=_trace(answer),
         )
+
+
+def _events(lines: Iterable[str]) -> Iterator[tuple[int, str, str]]:
+    """Read server-sent events (WHATWG HTML, 9.2) as far as the service makes use of them."""
+    fields: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name:
+            fields[name] = value.removeprefix(" ")
+        elif not line and "id" in fields:
+            yield int(fields.pop("id")), fields.pop("event", ""), fields.pop("data", "")
 
 
 def _trace(answer: httpx2.Response) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darkroom.cli import find, output
+from darkroom.cli import complete, find, output
 from darkroom.cli.client import Api
 from darkroom.cli.failures import Failure
 from darkroom.cli.output import Json
@@ -25,8 +25,16 @@ class Kind(StrEnum):
     GOLD = "gold"
 
 
-Name = Annotated[str, typer.Argument(metavar="ID_OR_NAME", help="Id or name of the image.", show_default=False)]
-Names = Annotated[list[str], typer.Argument(metavar="ID_OR_NAME...", help="Ids or names.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID_OR_NAME", help="Id or name of the image.", autocompletion=complete.images, show_default=False
+    ),
+]
+Names = Annotated[
+    list[str],
+    typer.Argument(metavar="ID_OR_NAME...", help="Ids or names.", autocompletion=complete.images, show_default=False),
+]
 
 
 @app.command("import")

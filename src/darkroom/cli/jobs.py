@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from darkroom.cli import output, progress, remains, why
+from darkroom.cli import complete, output, progress, remains, watch, why
 from darkroom.cli import timeline as drawing
 from darkroom.cli.client import Api
 from darkroom.cli.failures import ExitCode, Failure, Refusal
@@ -16,7 +16,9 @@ from darkroom.domain.jobs import JobStatus, JobType
 app = typer.Typer(no_args_is_help=True, help="Follow jobs: list them, show one with its steps, wait for its end.")
 
 Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the job to its end.")]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.", show_default=False)]
+JobId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the job.", autocompletion=complete.jobs, show_default=False)
+]
 
 
 @app.command("list")
@@ -71,7 +73,7 @@ def show(ctx: typer.Context, job_id: JobId, json: Json = False) -> None:
             "Took": output.took(job["begin_time"], job.get("end_time")),
         }
     )
-    for reason in _reasons(job):
+    for reason in progress.reasons(job):
         output.say(Text.assemble("\n", reason))
     _show_sub_jobs(job)
     _show_steps(job, progress.timeline(api, job_id))
@@ -126,6 +128,26 @@ def wait(
     finish(ctx.obj.api(), job_id, timeout=timeout, json=json)
 
 
+@app.command("watch")
+def watch_jobs(
+    ctx: typer.Context,
+    job_ids: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[ID]...",
+            help="Ids of jobs; default: all that run, and those that begin meanwhile.",
+            autocompletion=complete.jobs,
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Watch jobs as they go on, until they have ended: bars on a terminal, else a line for each event.
+
+    Exit code 0: all succeeded; 1: not all. A restart of the service is waited for.
+    """
+    watch.watch(ctx.obj, job_ids or [])
+
+
 @app.command()
 def cancel(ctx: typer.Context, job_id: JobId, wait: Wait = False) -> None:
     """Cancel a job: what it has done is undone. Repeating this changes nothing."""
@@ -146,7 +168,13 @@ def retry(ctx: typer.Context, job_id: JobId, wait: Wait = False, json: Json = Fa
 def clean(
     ctx: typer.Context,
     job_id: Annotated[
-        str, typer.Argument(metavar="[ID]", help="Id of the job; default: all that left something.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="[ID]",
+            help="Id of the job; default: all that left something.",
+            autocompletion=complete.jobs,
+            show_default=False,
+        ),
     ] = "",
     json: Json = False,
 ) -> None:
@@ -170,7 +198,7 @@ def finish(api: Api, job_id: str, *, timeout: float | None = None, json: bool = 
     else:
         took = output.took(job["begin_time"], job.get("end_time"))
         output.say(Text.assemble(f"Job {job_id}: ", output.status(job["status"]), f" after {took}"))
-        for line in [*_reasons(job), *map(Text, _fruits(job))]:
+        for line in [*progress.reasons(job), *map(Text, _fruits(job))]:
             output.say(line)
         if job["status"] == JobStatus.FAILED:
             output.say(f"More: darkroom jobs why {job_id}")
@@ -199,17 +227,6 @@ def _fruits(job: dict[str, Any]) -> list[str]:
     else:
         return []
     return [text.format_map(resource) for resource in made]
-
-
-def _reasons(job: dict[str, Any]) -> list[Text]:
-    reasons = []
-    for sub in job["sub_jobs"]:
-        info = sub["job_execute_info"]
-        if info["error_message"] or info["error_code"]:
-            subject = f" of {sub['job_resource_info']['resource_name']}" if len(job["sub_jobs"]) > 1 else ""
-            head = (f"Failure{subject} ({info['error_code']}):\n", "bold red")
-            reasons.append(Text.assemble(head, info["error_message"]))
-    return reasons
 
 
 def reason(api: Api, job_id: str) -> str:

@@ -23,10 +23,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print the API's objects as J
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 _STYLES = {
-    "SUCCESS": "green", "ACTIVE": "green", "BUILT": "green", "active": "green",
+    "SUCCESS": "green", "ACTIVE": "green", "BUILT": "green", "active": "green", "DELIVERED": "green",
     "FAILED": "bold red", "ERROR": "bold red", "ABNORMAL": "bold red",
     "RUNNING": "cyan", "CREATING": "cyan", "BUILDING": "cyan", "saving": "cyan",
-    "DELETING": "yellow", "ROLLBACK": "yellow", "ABORTING": "yellow", "WAITING": "yellow", "queued": "yellow",
+    "DELETING": "yellow", "ROLLBACK": "yellow", "ABORTING": "yellow", "WAITING": "yellow", "PENDING": "yellow",
+    "queued": "yellow",
 }  # fmt: skip
 #: Wide enough that nothing is folded where a program, not a person, reads the lines.
 _PIPE_WIDTH = 400

@@ -53,6 +53,18 @@ def label(step: Step) -> str:
     return f"undo: {words}" if step.get("phase") == "undo" else words
 
 
+def reasons(job: dict[str, Any]) -> list[Text]:
+    """Return why the job failed, for each sub-job that did."""
+    found = []
+    for sub in job["sub_jobs"]:
+        info = sub["job_execute_info"]
+        if info["error_message"] or info["error_code"]:
+            subject = f" of {sub['job_resource_info']['resource_name']}" if len(job["sub_jobs"]) > 1 else ""
+            head = (f"Failure{subject} ({info['error_code']}):\n", "bold red")
+            found.append(Text.assemble(head, info["error_message"]))
+    return found
+
+
 def amount(step: Mapping[str, Any]) -> str:
     """Spell how far a step is: `45 %`, `45 % of 1.2 GiB`; empty where it is not known."""
     done, total = _counts(step)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darkroom.cli import console, find, jobs, output, ssh, vnc
+from darkroom.cli import complete, console, find, jobs, output, ssh, vnc
 from darkroom.cli.client import Api
 from darkroom.cli.failures import Failure, UsageFailure
 from darkroom.cli.jobs import Wait
@@ -20,9 +20,23 @@ GIB = 2**30
 #: Stands for what the contract demands and Darkroom has no use for: networks, a market place.
 LOCAL = "local"
 
-Name = Annotated[str, typer.Argument(metavar="ID_OR_NAME", help="Id or name of the image server.", show_default=False)]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID_OR_NAME",
+        help="Id or name of the image server.",
+        autocompletion=complete.servers,
+        show_default=False,
+    ),
+]
 Names = Annotated[
-    list[str], typer.Argument(metavar="ID_OR_NAME...", help="Ids or names of image servers.", show_default=False)
+    list[str],
+    typer.Argument(
+        metavar="ID_OR_NAME...",
+        help="Ids or names of image servers.",
+        autocompletion=complete.servers,
+        show_default=False,
+    ),
 ]
 Description = Annotated[str, typer.Option(help="What it is for.", show_default=False)]
 
@@ -31,7 +45,12 @@ Description = Annotated[str, typer.Option(help="What it is for.", show_default=F
 def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the new image server.", show_default=False)],
-    image: Annotated[str, typer.Option(metavar="ID_OR_NAME", help="Base image it starts from.", show_default=False)],
+    image: Annotated[
+        str,
+        typer.Option(
+            metavar="ID_OR_NAME", help="Base image it starts from.", autocompletion=complete.images, show_default=False
+        ),
+    ],
     flavor: Annotated[str, typer.Option(help="How much processor and memory it gets.")] = "darkroom.tiny",
     disk: Annotated[
         int | None,

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from darkroom.cli import output
-from darkroom.cli.client import Api
+from darkroom.cli.client import ANSWER_TIMEOUT, Api
 from darkroom.cli.failures import Failure, NoService
 from darkroom.settings import Settings
 
@@ -39,6 +39,7 @@ class Session:
         self.given_data, self._endpoint, self._credentials = data, endpoint, credentials
         self.verbose = verbose
         self._opened = ExitStack()
+        self._who: Credentials | None = None
 
     def settings(self, **given: Any) -> Settings:
         """Return the settings with what was given on the command line; options that are None do not count."""
@@ -105,10 +106,20 @@ class Session:
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Failure(f"The credentials file {path} is damaged: {error}.") from error
 
-    def api(self) -> Api:
-        """Return a client of the service that signs as the user of the credentials, open until `close`."""
-        endpoint, who = self.endpoint(), self.credentials()
-        api = Api(endpoint, access_key=who.access_key, secret_key=who.secret_key, project_id=who.project_id)
+    def api(self, *, patience: float = ANSWER_TIMEOUT) -> Api:
+        """Return a client of the service that signs as the user of the credentials, open until `close`.
+
+        Each answer may take `patience` seconds.
+        """
+        endpoint = self.endpoint()
+        who = self._who = self._who or self.credentials()
+        api = Api(
+            endpoint,
+            access_key=who.access_key,
+            secret_key=who.secret_key,
+            project_id=who.project_id,
+            patience=patience,
+        )
         return self._opened.enter_context(api)
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Identifiers: snowflakes for jobs, sub-jobs, servers and applications, UUIDs for images, hex digits for identity."""
+"""Identifiers: snowflakes for most, UUIDs for images, hex digits for identity."""
 
 import secrets
 import threading
@@ -13,6 +13,8 @@ ServerId = NewType("ServerId", str)
 ImageId = NewType("ImageId", str)
 AppId = NewType("AppId", str)
 RecordId = NewType("RecordId", str)
+WebhookId = NewType("WebhookId", str)
+DeliveryId = NewType("DeliveryId", str)
 ProjectId = NewType("ProjectId", str)
 AccountId = NewType("AccountId", str)
 UserId = NewType("UserId", str)

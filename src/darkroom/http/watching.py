@@ -28,14 +28,14 @@ _SEQ = re.compile(r"\d{1,18}", re.ASCII)
 def routes(operations: Operations, watching: Watching) -> list[BaseRoute]:
     async def stream_job_events(caller: Caller, request: Request) -> Response:
         """The events of a job as they happen, as server-sent events; ends with the job."""
-        batches = await watching.job_events(
-            caller, project_of(request), path_id(request, "job_id"), after=_last_event(request) or 0
-        )
-        return _stream(batches)
+        start = _last_event(request) or 0
+        batches = await watching.job_events(caller, project_of(request), path_id(request, "job_id"), after=start)
+        return _stream(start, batches)
 
     async def stream_project_events(caller: Caller, request: Request) -> Response:
         """The events of a project as they happen, as server-sent events."""
-        return _stream(watching.project_events(caller, project_of(request), after=_last_event(request)))
+        start, batches = await watching.project_events(caller, project_of(request), after=_last_event(request))
+        return _stream(start, batches)
 
     return [
         operations.read("GET", f"{JOBS}/events", stream_project_events, answer=bytes, media_type=STREAM),
@@ -53,14 +53,15 @@ def _last_event(request: Request) -> int | None:
     return int(text)
 
 
-def _stream(batches: AsyncIterator[list[Event]]) -> Response:
+def _stream(start: int, batches: AsyncIterator[list[Event]]) -> Response:
     # A proxy that collects answers would hold the events back.
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_told(batches), media_type=STREAM, headers=headers)
+    return StreamingResponse(_told(start, batches), media_type=STREAM, headers=headers)
 
 
-async def _told(batches: AsyncIterator[list[Event]]) -> AsyncIterator[bytes]:
-    yield b": hello\n\n"
+async def _told(start: int, batches: AsyncIterator[list[Event]]) -> AsyncIterator[bytes]:
+    # A number without data is no event, but the one to come back with if nothing more is heard.
+    yield b": hello\nid: %d\n\n" % start
     spoke = time.monotonic()
     async for events in batches:
         if events:

@@ -59,11 +59,16 @@ class Projects:
         standing = await self._register.look()
         if any(other.parent_id == project.id for other in standing.projects.values()):
             raise Conflict("The project has sub-projects; delete them first.")
+
+        def remove(tx: Transaction) -> None:
+            tx.accounts.remove_project(project.id)
+            tx.webhooks.remove_all(project.id)
+
         await self._register.change(
             caller,
             "project.removed",
             project.id,
-            lambda tx: tx.accounts.remove_project(project.id),
+            remove,
             name=project.name,
         )
 

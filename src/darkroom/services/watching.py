@@ -48,10 +48,16 @@ class Watching:
         job = await self._store.jobs.get(project_id, job_id)
         return self._job_events(job, after)
 
-    def project_events(self, caller: Caller, project_id: ProjectId, *, after: int | None) -> AsyncIterator[list[Event]]:
-        """Return the events of a project alike; without `after`, those from now on. Does not end by itself."""
+    async def project_events(
+        self, caller: Caller, project_id: ProjectId, *, after: int | None
+    ) -> tuple[int, AsyncIterator[list[Event]]]:
+        """Return the events of a project alike, and the number that they come after; without `after`, that is now.
+
+        Does not end by itself.
+        """
         caller.must("workspace:images:listImageJobs", project_id)
-        return self._project_events(project_id, after)
+        start = await self._store.events.last(project_id) if after is None else after
+        return start, self._project_events(project_id, start)
 
     async def _job_events(self, job: Job, after: int) -> AsyncIterator[list[Event]]:
         while True:
@@ -66,8 +72,7 @@ class Watching:
             if not events:
                 await asyncio.sleep(INTERVAL)
 
-    async def _project_events(self, project_id: ProjectId, after: int | None) -> AsyncIterator[list[Event]]:
-        seen = await self._store.events.last(project_id) if after is None else after
+    async def _project_events(self, project_id: ProjectId, seen: int) -> AsyncIterator[list[Event]]:
         while True:
             events = await self._store.events.of_project_after(project_id, seen, BATCH)
             if events:

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from darkroom.domain.events import Event
 from darkroom.domain.ids import JobId, ProjectId, SubJobId
 from darkroom.domain.jobs import JobType
+from darkroom.domain.webhooks import Webhook
 from darkroom.store.rows import Reader, from_json, key_of, to_json
 
 # A conflict alone would use up a number, and `seq` would have a gap where nothing is missing.
@@ -31,6 +32,11 @@ _HISTORY = (
     "SELECT sub_job_id, kind, at, data FROM events WHERE job_id IN (SELECT id FROM jobs WHERE project_id = :project"
     " AND job_type = :type AND status = 'SUCCESS' ORDER BY id DESC LIMIT :jobs)"
     " AND kind IN ('step.started', 'step.ended') ORDER BY seq"
+)
+_LATE = (
+    f"SELECT {_EVENT} FROM events WHERE project_id = :key AND seq <= :after AND seq > :after - 100000 AND at > :since"
+    " AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_id = :webhook AND d.event_seq = events.seq)"
+    " ORDER BY seq LIMIT :limit"
 )
 _LAST = "SELECT max(seq) FROM events WHERE project_id = :project"
 _OF_RESOURCE = "FROM events WHERE resource_id = :resource AND project_id = :project"
@@ -108,6 +114,19 @@ class Events:
             elif key in begun and step["status"] == "SUCCESS":
                 took.setdefault(step["name"], []).append(max(at - begun[key], 0))
         return {name: round(median(durations)) for name, durations in took.items()}
+
+    async def for_webhook(self, webhook: Webhook, since: int, limit: int) -> list[Event]:
+        """Return events that a webhook has not taken up, oldest first; `since` bounds those that came late.
+
+        Where several processes write, an event may become visible after one of a greater number. What a webhook has
+        taken up is known, so it is looked for again among what is younger than `since`.
+        """
+        named: dict[str, Any] = {"key": webhook.project_id, "after": webhook.cursor, "limit": limit}
+        late = []
+        if self._reader.settled:
+            rows = await self._reader.all(_LATE, **named, webhook=key_of(webhook.id), since=since)
+            late = [_event(row) for row in rows]
+        return late + await self.of_project_after(webhook.project_id, webhook.cursor, limit)
 
     async def last(self, project_id: ProjectId) -> int:
         """Return the number of a project's newest event, or 0."""

@@ -26,6 +26,7 @@ from darkroom.store.servers import Servers
 from darkroom.store.sqlite import SqliteDatabase
 from darkroom.store.transaction import Transaction
 from darkroom.store.turn import Turn
+from darkroom.store.webhooks import Webhooks
 
 T = TypeVar("T")
 
@@ -48,6 +49,7 @@ class Store:
         self.jobs = Jobs(self.database)
         self.kept = Kept(self.database)
         self.servers = Servers(self.database, sealer)
+        self.webhooks = Webhooks(self.database, sealer)
 
     def migrate(self) -> None:
         """Bring the database's tables to the present version, making the file if there is none.

@@ -253,6 +253,45 @@ chores = sa.Table(
     _text("problems", "[]"),
 )
 
+webhooks = sa.Table(
+    "webhooks",
+    metadata,
+    sa.Column("id", Snowflake, primary_key=True, autoincrement=False),
+    _text("project_id"),
+    _text("url"),
+    _text("kinds"),
+    _text("description", ""),
+    sa.Column("enabled", sa.Boolean, nullable=False),
+    _text("disabled_reason", ""),
+    sa.Column("failing_since", Millis),
+    #: Events up to this number have been taken up; none from before `since` are.
+    sa.Column("cursor", sa.BigInteger, nullable=False),
+    sa.Column("since", Millis, nullable=False),
+    sa.Column("created_at", Millis, nullable=False),
+    sa.Column("updated_at", Millis, nullable=False),
+    sa.Column("sealed_secrets", sa.LargeBinary, nullable=False),
+    sa.Index(None, "project_id", "id"),
+)
+
+webhook_deliveries = sa.Table(
+    "webhook_deliveries",
+    metadata,
+    sa.Column("id", Snowflake, primary_key=True, autoincrement=False),
+    sa.Column("webhook_id", Snowflake, nullable=False),
+    sa.Column("event_seq", sa.BigInteger),
+    _text("kind"),
+    _text("body"),
+    _text("status"),
+    sa.Column("tries", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_at", Millis, nullable=False),
+    sa.Column("created_at", Millis, nullable=False),
+    sa.Column("ended_at", Millis),
+    _text("attempts", "[]"),
+    sa.UniqueConstraint("webhook_id", "event_seq"),
+    sa.Index(None, "webhook_id", "status", "id"),
+    sa.Index(None, "status", "ended_at"),
+)
+
 #: One row for every change, written in the transaction of the change. `once` keeps a repeated step from doubling it.
 events = sa.Table(
     "events",

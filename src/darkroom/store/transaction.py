@@ -16,6 +16,7 @@ from darkroom.store.kept import KeptWrites
 from darkroom.store.retention import RetentionWrites
 from darkroom.store.sealing import Sealer
 from darkroom.store.servers import ServerWrites
+from darkroom.store.webhook_writes import WebhookWrites
 
 
 class Transaction:
@@ -36,6 +37,7 @@ class Transaction:
         self.kept = KeptWrites(connection, self.events)
         self.retention = RetentionWrites(connection)
         self.servers = ServerWrites(connection, self.events, sealer)
+        self.webhooks = WebhookWrites(connection, self.events, sealer)
 
     def lock(self, name: str) -> None:
         """Let nobody else hold this lock until the transaction ends. SQLite has one writer at a time anyway."""

@@ -80,7 +80,7 @@ class Journal:
         """Write in one transaction, unless another worker has claimed the job since. Raises JobLost then.
 
         What is said of steps need not be `lasting`: the checkpoint after the step lies behind it in the same log of
-        the database and makes both last, and without the checkpoint the step is run and recorded again (ADR 0022).
+        the database and makes both last, and without the checkpoint the step is run and recorded again (ADR 0024).
         """
 
         def fenced(tx: Transaction) -> None:
