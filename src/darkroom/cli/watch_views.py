@@ -91,6 +91,7 @@ class Bars:
 
     def ends(self, watched: Watched) -> None:
         self._progress.remove_task(self._tasks.pop(watched.job["id"]))
+        self._progress.refresh()
         job = watched.job
         took = output.took(job["begin_time"], job.get("end_time"))
         self.tell(Text.assemble(f"Job {job['id']}, {watched.title}: ", output.status(job["status"]), f" after {took}"))

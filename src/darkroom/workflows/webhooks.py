@@ -75,10 +75,10 @@ class Postman:
     async def round(self) -> None:
         """Take up what has happened, and begin to send what is due."""
         for webhook in await self._store.webhooks.enabled():
-            await self._take_up(webhook)
-            if webhook.id not in self._under_way and await self._store.webhooks.next_due(webhook, self._clock()):
-                task = self._under_way[webhook.id] = asyncio.create_task(self._deliver(webhook))
-                task.add_done_callback(partial(self._ended, webhook))
+            try:
+                await self._look_after(webhook)
+            except Exception as error:  # whatever it is: the others are looked after
+                log.warning("a webhook was not looked after", webhook_id=webhook.id, reason=str(error))
         if self._clock() - self._purged_at > PURGE_MS:
             self._purged_at = self._clock()
             await self._store.write(lambda tx: tx.webhooks.purge_deliveries(self._clock() - KEPT_MS))
@@ -97,6 +97,12 @@ class Postman:
             except Exception as error:  # whatever it is: the loop goes on
                 log.warning("webhooks were not looked after", reason=str(error))
             await asyncio.sleep(INTERVAL)
+
+    async def _look_after(self, webhook: Webhook) -> None:
+        await self._take_up(webhook)
+        if webhook.id not in self._under_way and await self._store.webhooks.next_due(webhook, self._clock()):
+            task = self._under_way[webhook.id] = asyncio.create_task(self._deliver(webhook))
+            task.add_done_callback(partial(self._ended, webhook))
 
     async def _stop(self) -> None:
         for task in self._under_way.values():
