@@ -43,6 +43,11 @@ class World:
         self.loop = asyncio.new_event_loop()
         self.postman = Postman(self.store, self, cloud_event, self.snowflakes, self.clock)  # type: ignore[arg-type]
 
+    def close(self) -> None:
+        self.do(self.postman._stop())
+        self.store.close()
+        self.loop.close()
+
     async def post(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
         """Take what is sent, as the driver would."""
         self.sent.append((url, headers["Webhook-Id"], json.loads(body)))
@@ -93,8 +98,7 @@ class World:
 def world(url: str) -> Iterator[World]:
     world = World(url)
     yield world
-    world.store.close()
-    world.loop.close()
+    world.close()
 
 
 def test_what_is_signed_here_an_independent_peer_verifies() -> None:
@@ -244,6 +248,8 @@ def test_a_receiver_that_hangs_holds_up_no_other(world: World) -> None:
             await world.postman.round()
             while len(world.kinds_sent("http://quick/")) <= number:
                 await asyncio.sleep(0.01)
+        while not world.kinds_sent("http://slow/"):
+            await asyncio.sleep(0.01)
         assert world.kinds_sent("http://slow/") == ["job.0"], "one at a time"
         answer.set()
         await world.postman.settled()
@@ -319,5 +325,4 @@ def test_an_event_that_becomes_visible_late_is_not_lost(postgres_server: Server,
     world.round()
     assert world.kinds_sent() == ["job.greater_number", "job.smaller_number"]
     assert len(world.deliveries(webhook)) == 2
-    world.store.close()
-    world.loop.close()
+    world.close()
