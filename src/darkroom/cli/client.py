@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT, ANSWER_TIMEOUT, STORE_TIMEOUT = 5.0, 30.0, 3600.0
 #: Seconds after which a stream counts as broken: the service says every 15 that it is still there.
 SILENCE = 45.0
+#: Seconds that the service gets to agree to the end of a WebSocket.
+FAREWELL = 2.0
 PAGE = 100
 
 _SILENT = (
@@ -171,7 +173,12 @@ class Api:
             try:
                 line = opened.enter_context(
                     connect(
-                        str(url), additional_headers=signed, proxy=proxy, compression=None, open_timeout=ANSWER_TIMEOUT
+                        str(url),
+                        additional_headers=signed,
+                        proxy=proxy,
+                        compression=None,
+                        open_timeout=ANSWER_TIMEOUT,
+                        close_timeout=FAREWELL,
                     )
                 )
             except exceptions.InvalidStatus as error:

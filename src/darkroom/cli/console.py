@@ -32,7 +32,7 @@ def use(line: "ClientConnection", name: str, *, linger: float) -> None:
     typing = os.isatty(keyboard)
     if typing:
         output.note(f"The serial console of {name}. Ctrl-] leaves it; Enter may bring up a prompt.")
-    with _Listener(line) as listener, _raw(keyboard, typing=typing):
+    with _raw(keyboard, typing=typing), _Listener(line) as listener:
         left = _type(line, listener, keyboard, typing=typing, linger=linger)
     if typing:
         output.note("")
