@@ -315,7 +315,12 @@ def test_cleaning_up_works_where_the_records_are_shared(new_service: Callable[..
     clean(service, sub_job["job_id"])
     assert sub_job_ends(service, sub_job["job_id"])["status"] == "FAILED"
     assert service.machines() == set()
-    eventually(lambda: len(service.get(f"/v1/{service.project_id}/housekeeping")["chores"]) == 4, "it keeps house")
+
+    def keeps_house() -> bool:
+        done = {chore["name"] for chore in service.get(f"/v1/{service.project_id}/housekeeping")["chores"]}
+        return {"admission", "machines", "kept machines", "images", "retention"} <= done
+
+    eventually(keeps_house, "it keeps house")
     assert service.stop() == 0
     assert not service.logged_errors()
 

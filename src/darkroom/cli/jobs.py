@@ -107,7 +107,8 @@ def explain(
     if json:
         output.dump(found)
     else:
-        why.explain(api.get(f"/v1/{{project}}/image-server-jobs/{job_id}"), found, lines=lines)
+        job = api.get(f"/v1/{{project}}/image-server-jobs/{job_id}")
+        why.explain(job, found, lines=lines, offer_screen=screen is None)
     if screen is None:
         return
     saved = why.save_screens(api, found, screen)

@@ -21,8 +21,8 @@ def failures(api: Api, job_id: str) -> list[dict[str, Any]]:
     return found
 
 
-def explain(job: Mapping[str, Any], found: list[dict[str, Any]], *, lines: int) -> None:
-    """Print what failed, why, and what to do; `lines` of each console."""
+def explain(job: Mapping[str, Any], found: list[dict[str, Any]], *, lines: int, offer_screen: bool) -> None:
+    """Print what failed, why, and what to do; `lines` of each console; how to get the screen, if that is wanted."""
     if not found:
         output.say(Text.assemble(f"Job {job['id']} is ", output.status(job["status"]), ": nothing of it has failed."))
     for number, failure in enumerate(found):
@@ -30,7 +30,7 @@ def explain(job: Mapping[str, Any], found: list[dict[str, Any]], *, lines: int) 
         output.say(f"\n{_message(failure)}\n")
         output.details(_facts(failure))
         _show_console(failure, lines)
-        if failure.get("screen"):
+        if offer_screen and failure.get("screen"):
             output.say(f"\nThe machine's screen: darkroom jobs why {job['id']} --screen FILE.png")
 
 
