@@ -309,6 +309,66 @@ def test_an_event_of_a_name_is_written_once_and_takes_one_number(store: Store) -
     assert [event.seq for event in events] == [1, 2, 3, 4, 5]
 
 
+def follow(store: Store, after: int) -> list[str]:
+    """Return the kinds of the project's events that come after one."""
+    return [event.kind for event in asyncio.run(store.events.of_project_after(PROJECT, after, 100))]
+
+
+def add_event(connection: sa.Connection, kind: str) -> int:
+    """Write an event in a transaction that is under way; return its number."""
+    tx = Transaction(connection, Sealer(KEY))
+    tx.events.add(kind, 1, PROJECT)
+    return int(connection.scalar(sa.text("SELECT max(seq) FROM events")) or 0)
+
+
+def test_events_are_read_after_one_that_is_there_that_is_gone_or_that_never_was(store: Store) -> None:
+    for kind in ("a", "b", "c"):
+        write(store, lambda tx, kind=kind: tx.events.add(kind, 1, PROJECT))
+    write(store, lambda tx: tx.connection.execute(sa.text("DELETE FROM events WHERE kind = 'b'")))
+    assert [follow(store, after) for after in (0, 1, 2, 3, 99)] == [["a", "c"], ["c"], ["c"], [], []]
+    assert asyncio.run(store.events.last(PROJECT)) == 3
+
+
+def test_who_follows_events_misses_none_that_becomes_visible_late(postgres_store: Store) -> None:
+    """The later transaction gets the smaller number, and is committed last."""
+    engine = postgres_store.database.engine
+    with engine.connect() as older, engine.connect() as younger:
+        older.execute(sa.text("SELECT pg_current_xact_id()"))
+        smaller = add_event(younger, "smaller number")
+        greater = add_event(older, "greater number")
+        assert smaller < greater
+        older.commit()
+        assert follow(postgres_store, 0) == ["greater number"]
+        assert asyncio.run(postgres_store.events.last(PROJECT)) == greater
+        younger.commit()
+    assert follow(postgres_store, greater) == ["smaller number"]
+    assert follow(postgres_store, 0) == ["greater number", "smaller number"]
+    assert follow(postgres_store, smaller) == []
+
+
+def test_what_is_written_is_not_read_before_a_transaction_that_began_earlier_has_ended(postgres_store: Store) -> None:
+    engine = postgres_store.database.engine
+    with engine.connect() as older, engine.connect() as younger:
+        add_event(older, "first")
+        add_event(younger, "second")
+        younger.commit()
+        assert follow(postgres_store, 0) == []
+        assert asyncio.run(postgres_store.events.last(PROJECT)) == 0
+        older.commit()
+    assert follow(postgres_store, 0) == ["first", "second"]
+
+
+def test_events_that_were_restored_from_another_server_are_read(postgres_store: Store) -> None:
+    """Its transactions may have had greater numbers."""
+    write(postgres_store, lambda tx: tx.events.add("restored", 1, PROJECT))
+    elsewhere = sa.text("UPDATE events SET written_in = written_in + 1000000000")
+    write(postgres_store, lambda tx: tx.connection.execute(elsewhere))
+    assert follow(postgres_store, 0) == []
+    postgres_store.migrate()
+    write(postgres_store, lambda tx: tx.events.add("since then", 1, PROJECT))
+    assert follow(postgres_store, 0) == ["restored", "since then"]
+
+
 def test_a_repeated_event_in_one_transaction_is_left_out_too(store: Store) -> None:
     def twice(tx: Transaction) -> None:
         for _ in range(2):

@@ -33,8 +33,8 @@ TEST_KIND: Final = "webhook.test"
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """An address that gets the events of a project whose kinds match. Times in milliseconds.
 
-    Events up to the number `cursor` have been taken up. `failing_since` is when the first attempt failed after which
-    none succeeded; `disabled_reason` says why Darkroom itself has disabled it.
+    Events up to that of the number `cursor` have been taken up. `failing_since` is when the first attempt failed after
+    which none succeeded; `disabled_reason` says why Darkroom itself has disabled it.
     """
 
     id: WebhookId
@@ -46,7 +46,6 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     disabled_reason: str = ""
     failing_since: int | None = None
     cursor: int = 0
-    since: int = 0
     created_at: int
     updated_at: int
 

@@ -51,7 +51,6 @@ class Webhooks:
                 url=url,
                 kinds=tuple(dict.fromkeys(kinds)),
                 description=description,
-                since=now,
                 created_at=now,
                 updated_at=now,
             )
@@ -82,8 +81,7 @@ class Webhooks:
         def change(tx: Transaction) -> None:
             more: dict[str, Any] = {}
             if changes.get("enabled") and not webhook.enabled:
-                more = {"cursor": tx.webhooks.newest_event(project_id), "since": now}
-                more |= {"disabled_reason": "", "failing_since": None}
+                more = {"cursor": tx.webhooks.newest_event(project_id), "disabled_reason": "", "failing_since": None}
             tx.webhooks.change(webhook, now, **changes, **more)
 
         if changes:

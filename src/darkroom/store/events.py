@@ -9,7 +9,6 @@ import sqlalchemy as sa
 from darkroom.domain.events import Event
 from darkroom.domain.ids import JobId, ProjectId, SubJobId
 from darkroom.domain.jobs import JobType
-from darkroom.domain.webhooks import Webhook
 from darkroom.store.rows import Reader, from_json, key_of, to_json
 
 # A conflict alone would use up a number, and `seq` would have a gap where nothing is missing.
@@ -25,7 +24,13 @@ _INSERTS = {
 }
 _EVENT = "seq, at, kind, job_id, sub_job_id, resource_id, data"
 _OF_JOB = f"SELECT {_EVENT} FROM events WHERE job_id = :job ORDER BY seq"
-_AFTER = f"SELECT {_EVENT} FROM events WHERE {{whose}} AND seq > :after {{settled}} ORDER BY seq LIMIT :limit"
+# In the order of the transactions, not of the numbers: a number is given out before its transaction is committed, so
+# that one may become visible after a greater one. An event that is gone counts as the one before it.
+_AFTER = (
+    f"SELECT {_EVENT} FROM events WHERE {{whose}} AND (written_in, seq) > (coalesce("
+    "(SELECT written_in FROM events WHERE seq <= :after ORDER BY seq DESC LIMIT 1), 0), :after)"
+    " {settled} ORDER BY written_in, seq LIMIT :limit"
+)
 #: Jobs from which it is told how long a step usually takes.
 HISTORY: Final = 20
 _HISTORY = (
@@ -33,12 +38,7 @@ _HISTORY = (
     " AND job_type = :type AND status = 'SUCCESS' ORDER BY id DESC LIMIT :jobs)"
     " AND kind IN ('step.started', 'step.ended') ORDER BY seq"
 )
-_LATE = (
-    f"SELECT {_EVENT} FROM events WHERE project_id = :key AND seq <= :after AND seq > :after - 100000 AND at > :since"
-    " AND NOT EXISTS (SELECT 1 FROM webhook_deliveries d WHERE d.webhook_id = :webhook AND d.event_seq = events.seq)"
-    " ORDER BY seq LIMIT :limit"
-)
-_LAST = "SELECT max(seq) FROM events WHERE project_id = :project"
+_LAST = "SELECT seq FROM events WHERE project_id = :project {settled} ORDER BY written_in DESC, seq DESC LIMIT 1"
 _OF_RESOURCE = "FROM events WHERE resource_id = :resource AND project_id = :project"
 
 
@@ -87,7 +87,7 @@ class Events:
         return [_event(row) for row in await self._reader.all(_OF_JOB, job=key_of(job_id))]
 
     async def of_job_after(self, job_id: JobId, after: int, limit: int) -> list[Event]:
-        """Return events of a job that come after the one of that number, oldest first."""
+        """Return events of a job that come after the one of that number, in the order in which they became visible."""
         return await self._after("job_id = :key", key_of(job_id), after, limit)
 
     async def of_project_after(self, project_id: ProjectId, after: int, limit: int) -> list[Event]:
@@ -95,7 +95,7 @@ class Events:
         return await self._after("project_id = :key", project_id, after, limit)
 
     async def _after(self, whose: str, key: int | str, after: int, limit: int) -> list[Event]:
-        """Leave out what comes after an event that may still appear with a smaller number."""
+        """Leave out what comes after an event that may still become visible."""
         sql = _AFTER.format(whose=whose, settled=self._reader.settled)
         return [_event(row) for row in await self._reader.all(sql, key=key, after=after, limit=limit)]
 
@@ -115,23 +115,10 @@ class Events:
                 took.setdefault(step["name"], []).append(max(at - begun[key], 0))
         return {name: round(median(durations)) for name, durations in took.items()}
 
-    async def for_webhook(self, webhook: Webhook, since: int, limit: int) -> list[Event]:
-        """Return events that a webhook has not taken up, oldest first; `since` bounds those that came late.
-
-        Where several processes write, an event may become visible after one of a greater number. What a webhook has
-        taken up is known, so it is looked for again among what is younger than `since`.
-        """
-        named: dict[str, Any] = {"key": webhook.project_id, "after": webhook.cursor, "limit": limit}
-        late = []
-        if self._reader.settled:
-            rows = await self._reader.all(_LATE, **named, webhook=key_of(webhook.id), since=since)
-            late = [_event(row) for row in rows]
-        return late + await self.of_project_after(webhook.project_id, webhook.cursor, limit)
-
     async def last(self, project_id: ProjectId) -> int:
-        """Return the number of a project's newest event, or 0."""
-        row = await self._reader.one(_LAST, project=project_id)
-        return (row and row[0]) or 0
+        """Return the number of the project's event that became visible last, or 0."""
+        row = await self._reader.one(_LAST.format(settled=self._reader.settled), project=project_id)
+        return row[0] if row else 0
 
     async def of_resource(
         self, project_id: ProjectId, resource_id: str, offset: int, limit: int

@@ -27,3 +27,15 @@ def migrate(engine: sa.Engine) -> None:
             raise TooNew(TooNew.__doc__)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        if engine.dialect.name == "postgresql":
+            _come_from_elsewhere(connection)
+
+
+def _come_from_elsewhere(connection: sa.Connection) -> None:
+    """Where the records were restored on another server, forget the numbers of the transactions of the former one.
+
+    Events that seem to be written in transactions yet to come would not be read before those.
+    """
+    here = "pg_current_xact_id()::text::bigint"
+    if connection.scalar(sa.text(f"SELECT written_in > {here} FROM events ORDER BY seq DESC LIMIT 1")):
+        connection.execute(sa.text(f"UPDATE events SET written_in = 0 WHERE written_in > {here}"))

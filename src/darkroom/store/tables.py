@@ -264,9 +264,8 @@ webhooks = sa.Table(
     sa.Column("enabled", sa.Boolean, nullable=False),
     _text("disabled_reason", ""),
     sa.Column("failing_since", Millis),
-    #: Events up to this number have been taken up; none from before `since` are.
+    #: Events up to the one of this number have been taken up.
     sa.Column("cursor", sa.BigInteger, nullable=False),
-    sa.Column("since", Millis, nullable=False),
     sa.Column("created_at", Millis, nullable=False),
     sa.Column("updated_at", Millis, nullable=False),
     sa.Column("sealed_secrets", sa.LargeBinary, nullable=False),
@@ -307,7 +306,7 @@ events = sa.Table(
     sa.Column("once", sa.Text, unique=True),
     sa.Column("written_in", sa.BigInteger, nullable=False, server_default="0"),
     sa.Index(None, "job_id", "seq"),
-    sa.Index(None, "project_id", "seq"),
+    sa.Index(None, "project_id", "written_in", "seq"),
     sa.Index(None, "resource_id", "seq"),
     sqlite_autoincrement=True,
 )

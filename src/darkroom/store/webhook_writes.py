@@ -27,7 +27,8 @@ class WebhookWrites:
 
     def newest_event(self, project_id: ProjectId) -> int:
         """Return the number of a project's newest event, or 0."""
-        query = sa.select(sa.func.max(events.c.seq)).where(events.c.project_id == project_id)
+        newest = events.c.written_in.desc(), events.c.seq.desc()
+        query = sa.select(events.c.seq).where(events.c.project_id == project_id).order_by(*newest).limit(1)
         return int(self._connection.scalar(query) or 0)
 
     def add(self, webhook: Webhook, secrets: Secrets) -> Webhook:
@@ -41,7 +42,7 @@ class WebhookWrites:
 
     def change(self, webhook: Webhook, at: int, **changes: Any) -> None:
         """Change what its owner may change, or why it is disabled."""
-        told = {name: value for name, value in changes.items() if name not in ("cursor", "since", "failing_since")}
+        told = {name: value for name, value in changes.items() if name not in ("cursor", "failing_since")}
         if "kinds" in changes:
             changes["kinds"] = to_json(changes["kinds"])
         if self._update(webhook, updated_at=at, **changes):
@@ -71,7 +72,7 @@ class WebhookWrites:
         self._connection.execute(webhooks.update().where(_is(webhook), still).values(failing_since=since))
 
     def take_up(self, webhook: Webhook, cursor: int, deliveries: Collection[Delivery]) -> None:
-        """Record deliveries of events up to a number, unless somebody else has taken them up."""
+        """Record deliveries of events up to that of a number, unless somebody else has taken them up."""
         moved = webhooks.update().where(_is(webhook), webhooks.c.cursor == webhook.cursor, webhooks.c.enabled)
         if self._connection.execute(moved.values(cursor=cursor)).rowcount:
             for delivery in deliveries:

@@ -38,8 +38,6 @@ log = structlog.get_logger(__name__)
 INTERVAL: Final = 0.5
 #: Attempts at one time, of all webhooks; events taken up at one time, of each.
 CONCURRENCY, BATCH = 20, 200
-#: Milliseconds within which an event that another process wrote may become visible after later ones.
-LATE_MS: Final = 120_000
 #: Milliseconds for which deliveries that ended are kept, and between two looks for older ones.
 KEPT_MS, PURGE_MS = 7 * 24 * 3_600_000, 3_600_000
 #: The status with which a receiver says that it wants no more.
@@ -117,11 +115,10 @@ class Postman:
     async def _take_up(self, webhook: Webhook) -> None:
         """Record deliveries of the events that a webhook has not been told of."""
         now = self._clock()
-        found = await self._store.events.for_webhook(webhook, max(webhook.since, now - LATE_MS), BATCH)
-        cursor = max((webhook.cursor, *(event.seq for event in found)))
+        found = await self._store.events.of_project_after(webhook.project_id, webhook.cursor, BATCH)
         wanted = [self._delivery(webhook, event, now) for event in found if webhook.wants(event.kind)]
-        if wanted or cursor > webhook.cursor:
-            await self._store.write(lambda tx: tx.webhooks.take_up(webhook, cursor, wanted))
+        if found:
+            await self._store.write(lambda tx: tx.webhooks.take_up(webhook, found[-1].seq, wanted))
 
     def _delivery(self, webhook: Webhook, event: Event, now: int) -> Delivery:
         return Delivery(

@@ -23,7 +23,6 @@ def upgrade() -> None:
         sa.Column("disabled_reason", sa.Text(), server_default="", nullable=False),
         sa.Column("failing_since", sa.BigInteger(), nullable=True),
         sa.Column("cursor", sa.BigInteger(), nullable=False),
-        sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.Column("sealed_secrets", sa.LargeBinary(), nullable=False),
