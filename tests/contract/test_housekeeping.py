@@ -1,19 +1,23 @@
 """Housekeeping in a service that runs: what it mends by itself, what it tells of, and cleaning up after jobs."""
 
+import asyncio
 import json
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from people import Person
 from service_process import Service, eventually
 from typer.testing import CliRunner, Result
 
 from darkroom.cli import app
-from darkroom.domain.ids import ServerId, Snowflakes
+from darkroom.domain.ids import ImageId, ServerId, Snowflakes
 from darkroom.domain.images import Image, ImageStatus
 from darkroom.domain.times import now_ms
+from darkroom.drivers.base import MachineSpec
 from darkroom.drivers.simulated import SimulatedCompute, SimulatedImageStore
 
 DAY_MS = 86_400_000
@@ -172,6 +176,65 @@ def test_the_doctor_tells_when_it_was_last_looked_after_and_what_is_missing(hous
     assert (problem["subject"], problem["mark"]) == ("images", "mind")
     assert house.ask("DELETE", f"/v2/images/{image}").status_code == 204
     eventually(lambda: not missing(), "it is no problem any more")
+
+
+def doctors_word_on(service: Service, resource_id: str) -> dict[str, Any]:
+    (found,) = [f for f in json.loads(command(service, "doctor", "--json").stdout) if resource_id in f["finding"]]
+    return dict(found)
+
+
+def test_the_doctor_says_what_to_do_about_a_server_that_could_not_be_made(house: Service, base: str) -> None:
+    house.fault("admit", "unmade", error="AccountFailed", message="It has no useradd.", times=1)
+    job = house.create(base, "unmade")
+    server = house.ended(job)["sub_jobs"][0]["job_resource_info"]["resource_id"]
+    found = doctors_word_on(house, server)
+    assert (found["subject"], found["mark"]) == ("image server", "mind")
+    assert found["finding"] == f"unmade ({server}) is in ERROR: admit account: It has no useradd."
+    assert found["advice"] == (f"darkroom jobs why {job}; darkroom jobs retry {job}; darkroom servers delete {server}")
+    assert command(house, *found["advice"].split("; ")[1].split()[1:], "--wait").exit_code == 0
+    assert server not in command(house, "doctor", "--json").stdout, "it is in ERROR no more"
+    house.succeeded(house.delete(server))
+
+
+def test_the_doctor_knows_until_when_a_machine_is_kept(house: Service, base: str) -> None:
+    house.fault("admit", "kept", error="AccountFailed", times=1)
+    headers = {"Darkroom-Keep-On-Failure": "30"}
+    job = house.ask("POST", "image-servers", house.order(base, name="kept"), headers=headers).json()["job_id"]
+    server = house.ended(job)["sub_jobs"][0]["job_resource_info"]["resource_id"]
+    assert server in house.machines()
+    at = datetime.fromisoformat(happened(house, server, "server.machine_kept")["time"]).astimezone()
+    until = f"{at + timedelta(minutes=30):%d %b %H:%M}"
+    advice = doctors_word_on(house, server)["advice"]
+    assert f"; its machine is kept until {until}: darkroom servers console {server}; " in advice
+    house.succeeded(house.delete(server))
+    assert server not in command(house, "doctor", "--json").stdout
+
+
+def test_the_doctor_says_what_is_left_of_a_server_whose_machine_was_given_up(house: Service, base: str) -> None:
+    server = house.new_server(base, "given-up")
+    (house.data / "simulated" / "machines" / f"{server}.json").unlink()
+    eventually(lambda: house.server(server)["status"] == "ERROR", "it is noticed")
+    found = doctors_word_on(house, server)
+    assert "Its machine is gone" in found["finding"]
+    assert found["advice"] == f"darkroom servers delete {server}, with --keep-machine if its disk is needed"
+    house.succeeded(house.delete(server))
+
+
+def test_a_machine_of_which_no_record_ever_knew_is_told_of_to_who_looks_after_all(house: Service, base: str) -> None:
+    key = ServerId(Snowflakes(lambda: now_ms() - DAY_MS).mint())
+    spec = MachineSpec(name="foreign", image_id=ImageId(base), cpus=1, memory_mib=256, disk_bytes=1 << 30)
+    asyncio.run(driver(house).create(key, spec))
+    rounds(house)
+    found = doctors_word_on(house, key)
+    assert (found["subject"], found["mark"]) == ("machines", "mind")
+    assert "left alone: restore the records that know it, or end it" in found["finding"]
+    operator = Person(house, "operator")
+    told = operator.ask("GET", f"/v1/{house.project_id}/housekeeping")
+    assert told.status_code == 200
+    assert key not in told.text
+    asyncio.run(driver(house).delete(key))
+    rounds(house)
+    assert key not in command(house, "doctor", "--json").stdout
 
 
 def test_the_problems_of_a_project_are_its_own(house: Service) -> None:

@@ -16,7 +16,7 @@ import msgspec
 import typer
 from rich.text import Text
 
-from darkroom.cli import output, upkeep
+from darkroom.cli import broken, output, upkeep
 from darkroom.cli.client import Api
 from darkroom.cli.failures import ExitCode, Failure
 from darkroom.cli.output import Json
@@ -79,6 +79,7 @@ def _examine(session: Session) -> Iterator[Finding]:
     yield service
     if service.mark is Mark.GOOD:
         yield from upkeep.findings(session.api())
+        yield from broken.findings(session.api())
     yield from _left_over(settings)
 
 

@@ -5,8 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from darkroom.cli import complete, console, find, jobs, output, ssh, vnc
-from darkroom.cli.client import Api
+from darkroom.cli import broken, complete, console, find, jobs, output, ssh, vnc
 from darkroom.cli.failures import Failure, UsageFailure
 from darkroom.cli.jobs import Wait
 from darkroom.cli.output import Json
@@ -150,7 +149,7 @@ def show(ctx: typer.Context, server: Name, json: Json = False) -> None:
             "Name": found["name"],
             "Id": found["id"],
             "Status": output.status(found["status"]),
-            "Why": _why(api, found),
+            "Why": broken.why(api, found),
             "Description": found["description"],
             "Account": _account(found),
             "Base image": f"{found['image_ref']['id']} ({found['image_ref']['image_type']})",
@@ -187,16 +186,6 @@ def events(
 
 def _particulars(data: dict[str, Any]) -> str:
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in data.items() if value not in ("", []))
-
-
-def _why(api: Api, server: dict[str, Any]) -> str:
-    """Return why a server is in ERROR: what its last move there says, or the job that made it; else nothing."""
-    if server["status"] != "ERROR":
-        return ""
-    for event in api.items(f"{PATH}/{server['id']}/events", limit=100):
-        if event["kind"] == "server.moved" and event["data"].get("status") == "ERROR":
-            return str(event["data"].get("reason") or jobs.reason(api, event.get("job_id", "")))
-    return ""
 
 
 @app.command()

@@ -24,14 +24,18 @@ class Upkeep:
         self._store, self._compute, self._image_store = store, compute, image_store
 
     async def show(self, caller: Caller, project_id: ProjectId) -> tuple[list[ChoreRecord], list[Remains]]:
-        """Return how each chore went, with the project's own problems, and what its ABNORMAL sub-jobs left behind."""
+        """Return how each chore went, with the project's own problems, and what its ABNORMAL sub-jobs left behind.
+
+        Who looks after all accounts is also told of problems that are no project's.
+        """
         caller.must("workspace:imageServer:getHousekeeping", project_id)
+        whose = {project_id, ProjectId("")} if caller.is_main_admin else {project_id}
         chores = [
             ChoreRecord(
                 name=chore.name,
                 ran_at=chore.ran_at,
                 failure=chore.failure,
-                problems=[problem for problem in chore.problems if problem.project_id == project_id],
+                problems=[problem for problem in chore.problems if problem.project_id in whose],
             )
             for chore in await self._store.chores.all()
         ]

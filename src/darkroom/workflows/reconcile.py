@@ -54,7 +54,10 @@ class Machines:
             return []
         project_id, at = await self._store.events.project_of(machine.key), self._tools.clock()
         if not project_id:
-            problem = "There is a machine of this name, of which the records know nothing. It is left alone."
+            problem = (
+                "There is a machine of this name, of which the records know nothing. It is left alone: restore the"
+                " records that know it, or end it and remove what has its name in the data folder."
+            )
             return [Problem(project_id=project_id, resource_id=machine.key, problem=problem)]
         log.warning("a machine that belongs to no image server is removed", machine=machine.key, state=machine.state)
         await self._compute.delete(machine.key)

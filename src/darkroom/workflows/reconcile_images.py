@@ -51,7 +51,10 @@ class ImageFiles:
         project_id, at = await self._store.events.project_of(image_id), self._tools.clock()
         project_id = project_id or await self._store.jobs.project_of_image(image_id)
         if not project_id:
-            problem = "The image folder has a file of this name, of which the records know nothing. It is left alone."
+            problem = (
+                "The image folder has a file of this name, of which the records know nothing. It is left alone: restore"
+                " the records that know it, or remove the file."
+            )
             return [Problem(project_id=project_id, resource_id=image_id, problem=problem)]
         log.warning("the file of an image that has no record is removed", image_id=image_id)
         await self._image_store.remove(image_id)
