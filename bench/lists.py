@@ -24,6 +24,7 @@ def findings(plan: Plan) -> Iterator[Finding]:
             "last page": f"image-server-jobs?job_type=&limit=10&offset={JOBS - 10}",
             "last page of one type": f"image-server-jobs?job_type=DELETE_SERVER&limit=10&offset={JOBS // 5 - 10}",
             "count of all": "image-server-sub-jobs/actions/count",
+            "count of two types": "image-server-sub-jobs/actions/count?job_type=DELETE_SERVER,CREATE_SERVER",
             "count of one type that failed": "image-server-sub-jobs/actions/count?job_type=DELETE_SERVER&status=FAILED",
         }
         found = alternate(plan.rounds, {name: lambda path=path: reads(path) for name, path in paths.items()})

@@ -41,6 +41,10 @@ class Database(ABC):
     async def all(self, sql: str, **parameters: Any) -> list[Row]:
         """Return all rows of a query."""
 
+    async def survey(self, sql: str, **parameters: Any) -> list[Row]:
+        """Do what `all` does, for a query that may look at very many rows: nobody else waits for it."""
+        return await self.all(sql, **parameters)
+
     async def write(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
         """Run `work` in one transaction, in a thread: all it wrote becomes visible, or, if it raises, nothing.
 

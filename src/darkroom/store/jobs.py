@@ -89,33 +89,29 @@ class Jobs:
             where, matching["type"] = f"{where} AND job_type = :type", job_type
         if status:
             where, matching["status"] = f"{where} AND status = :status", status
-        count = await self._reader.one(f"SELECT count(*) FROM jobs WHERE {where}", **matching)
-        rows = await self._reader.all(
-            f"SELECT {_JOB} FROM jobs WHERE {where} ORDER BY id DESC LIMIT :limit OFFSET :offset",
-            **matching,
-            limit=limit,
-            offset=offset,
-        )
-        return (count[0] if count else 0), [_job(row) for row in rows]
+        ((count,),) = await self._reader.survey(f"SELECT count(*) FROM jobs WHERE {where}", **matching)
+        rows = await self._reader.survey(_page("jobs", _JOB, where), **matching, limit=limit, offset=offset)
+        return count, [_job(row) for row in rows]
 
     async def sub_jobs_page(
         self, project_id: ProjectId, matching: SubJobFilter, offset: int, limit: int
     ) -> tuple[int, list[SubJob]]:
         """Return how many sub-jobs match, and one page of them, newest first."""
         where, values = _where(project_id, matching)
-        rows = await self._reader.all(
-            f"SELECT {_SUB_JOB} FROM sub_jobs WHERE {where} ORDER BY id DESC LIMIT :limit OFFSET :offset",
-            **values,
-            limit=limit,
-            offset=offset,
-        )
+        rows = await self._reader.survey(_page("sub_jobs", _SUB_JOB, where), **values, limit=limit, offset=offset)
         return await self.count_sub_jobs(project_id, matching), [_sub_job(row) for row in rows]
 
     async def count_sub_jobs(self, project_id: ProjectId, matching: SubJobFilter) -> int:
         """Return how many sub-jobs match."""
         where, values = _where(project_id, matching)
-        row = await self._reader.one(f"SELECT count(*) FROM sub_jobs WHERE {where}", **values)
-        return row[0] if row else 0
+        ((count,),) = await self._reader.survey(f"SELECT count(*) FROM sub_jobs WHERE {where}", **values)
+        return int(count)
+
+
+def _page(table: str, columns: str, where: str) -> str:
+    """Return the query of one page, newest first. What is passed over is read from an index alone."""
+    chosen = f"SELECT id FROM {table} WHERE {where} ORDER BY id DESC LIMIT :limit OFFSET :offset"
+    return f"SELECT {columns} FROM {table} WHERE id IN ({chosen}) ORDER BY id DESC"
 
 
 def _where(project_id: ProjectId, wanted: SubJobFilter) -> tuple[str, dict[str, Any]]:

@@ -20,6 +20,9 @@ class Reader(Protocol):
 
     async def all(self, sql: str, **parameters: Any) -> list[Row]: ...
 
+    async def survey(self, sql: str, **parameters: Any) -> list[Row]:
+        """Do what `all` does, for queries that may look at very many rows."""
+
 
 _CANONICAL = re.compile(r"[1-9][0-9]{0,18}\Z", re.ASCII)
 _LARGEST = 2**63 - 1

@@ -1,9 +1,11 @@
 """SQLite: one file in WAL mode, for one process.
 
 Readers never wait for the writer in WAL mode and a read by key takes microseconds, so reads happen where they are
-asked for, on a connection of the calling thread. Writes may wait for another writer, so they run in a thread.
+asked for, on a connection of the calling thread. Writes may wait for another writer, and reads of very many rows take
+long, so both run in a thread.
 """
 
+import asyncio
 import sqlite3
 import threading
 from contextlib import AbstractContextManager, suppress
@@ -52,6 +54,12 @@ class SqliteDatabase(Database):
         return row
 
     async def all(self, sql: str, **parameters: Any) -> list[Row]:
+        return self._all(sql, parameters)
+
+    async def survey(self, sql: str, **parameters: Any) -> list[Row]:
+        return await asyncio.to_thread(self._all, sql, parameters)
+
+    def _all(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
         with self.answering():
             return self._reader().execute(sql, parameters).fetchall()
 

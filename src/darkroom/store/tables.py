@@ -118,7 +118,7 @@ jobs = sa.Table(
     sa.Column("admitted", sa.Boolean, nullable=False, server_default=sa.true()),
     sa.Column("plan", sa.Integer, nullable=False, server_default="1"),
     sa.Index(None, "project_id", "job_type", "status", "id"),
-    sa.Index(None, "project_id", "id"),
+    sa.Index(None, "project_id", "id", "job_type", "status"),
     sa.Index(None, "status", "id"),
 )
 
@@ -149,6 +149,7 @@ sub_jobs = sa.Table(
     _text("error_code", ""),
     _text("error_message", ""),
     sa.Index(None, "job_id", "id"),
+    sa.Index(None, "project_id", "id", "job_type", "status"),
     sa.Index(None, "status", "job_id"),
 )
 
