@@ -379,6 +379,17 @@ def test_ssh_uses_a_private_key_and_the_known_host_and_returns_its_exit_code(
     assert not Path(fake_ssh.with_name("ssh.path").read_text().strip()).parent.exists()
 
 
+def test_ssh_forwards_ports_and_fails_where_it_cannot(
+    known: Service, command: Callable[..., subprocess.Popen[str]], fake_ssh: Path
+) -> None:
+    known.add_server("web")
+    forwards = ["-L", "8080:127.0.0.1:80", "--forward", "8443:127.0.0.1:443"]
+    command("servers", "ssh", *forwards, "web", stdin=subprocess.PIPE).communicate(timeout=60)
+    words = fake_ssh.with_name("ssh.words").read_text().splitlines()
+    assert words[-5:] == ["-L", "8080:127.0.0.1:80", "-L", "8443:127.0.0.1:443", "127.0.0.1"]
+    assert "ExitOnForwardFailure=yes" in words
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_ssh_leaves_no_key_behind_when_it_is_ended(
     known: Service, command: Callable[..., subprocess.Popen[str]], fake_ssh: Path, number: signal.Signals

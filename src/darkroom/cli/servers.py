@@ -265,13 +265,26 @@ def ssh_into(
         list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What to run there; default: a shell.")
     ] = None,
     tty: Annotated[bool, typer.Option("--tty", "-t", help="Give the command a terminal.")] = False,
+    forwards: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--forward",
+            "-L",
+            metavar="PORT:HOST:PORT",
+            help="While it lasts, reach by the first port, here, the second one on HOST as the image server sees it.",
+        ),
+    ] = None,
 ) -> None:
-    """Log in to an image server by SSH, or run a command there. Exits with what ssh exits with."""
+    """Log in to an image server by SSH, or run a command there. Exits with what ssh exits with.
+
+    Options stand before ID_OR_NAME.
+    """
     api = ctx.obj.api()
     found = find.server(api, server)
     door = api.get(f"{PATH}/{found['id']}/access")
     words = command or []
-    raise typer.Exit(ssh.run(door, found["id"], words[1:] if words[:1] == ["--"] else words, tty=tty))
+    words = words[1:] if words[:1] == ["--"] else words
+    raise typer.Exit(ssh.run(door, found["id"], words, tty=tty, forwards=forwards or ()))
 
 
 @app.command()

@@ -24,11 +24,17 @@ _OPTIONS = {
     "ControlMaster": "no",
     "ControlPath": "none",
     "ServerAliveInterval": "15",
+    "ExitOnForwardFailure": "yes",
 }
 
 
-def run(door: dict[str, Any], server_id: str, command: Sequence[str], *, tty: bool = False) -> int:
-    """Log in as `door` (the API's access object) says; return ssh's exit code. Raises Failure where there is no ssh."""
+def run(
+    door: dict[str, Any], server_id: str, command: Sequence[str], *, tty: bool = False, forwards: Sequence[str] = ()
+) -> int:
+    """Log in as `door` (the API's access object) says; return ssh's exit code. Raises Failure where there is no ssh.
+
+    `forwards` are what ssh's own option -L takes.
+    """
     program = shutil.which("ssh")
     if not program:
         raise Failure("There is no `ssh` on this machine.", hint="Install it: apt install openssh-client")
@@ -42,6 +48,7 @@ def run(door: dict[str, Any], server_id: str, command: Sequence[str], *, tty: bo
         line = [program, "-F", "none", "-i", str(folder / "key"), "-p", str(door["port"]), "-l", str(door["account"])]
         line += [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
         line += ["-t"] if tty else []
+        line += [word for forward in forwards for word in ("-L", forward)]
         return _call([*line, str(door["address"]), *(["--", *command] if command else [])])
 
 
