@@ -1,0 +1,26 @@
+"""What the console works with: the services, as the API has them."""
+
+from dataclasses import dataclass
+
+from darkroom.console.session import Sessions
+from darkroom.services.apps import Apps
+from darkroom.services.cleaning import Cleaning
+from darkroom.services.images import Images
+from darkroom.services.jobs import Jobs
+from darkroom.services.retries import Retries
+from darkroom.services.servers import Servers
+from darkroom.services.watching import Watching
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rooms:
+    """All that pages ask."""
+
+    sessions: Sessions
+    jobs: Jobs
+    retries: Retries
+    cleaning: Cleaning
+    watching: Watching
+    servers: Servers
+    images: Images
+    apps: Apps
