@@ -7,8 +7,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
-from darkroom.console.cures import every_cure
 from darkroom.console.i18n import CATALOGUES, ENGLISH, LANGUAGES
+from darkroom.errors import DarkroomError
 
 CONSOLE = CATALOGUES.parent
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2.ext:babel_extract")]
@@ -21,8 +21,14 @@ def messages() -> Iterator[tuple[str, str | tuple[str, ...]]]:
         CONSOLE, METHODS, OPTIONS, keywords={"_": None, "N_": None, "ngettext": (1, 2)}
     ):
         yield file, message
-    for cure in every_cure():
-        yield "errors", cure
+    for error in _tree(DarkroomError):
+        yield "errors", error.cure
+
+
+def _tree(root: type[DarkroomError]) -> Iterator[type[DarkroomError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _tree(child)
 
 
 def update(path: Path) -> None:

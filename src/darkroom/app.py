@@ -193,6 +193,8 @@ class Service:
         its_rooms = rooms.Rooms(
             sessions=session.Sessions(self.iam),
             jobs=self.jobs,
+            timelines=self.timelines,
+            failures=self.failures,
             retries=self.retries,
             cleaning=self.cleaning,
             watching=self.watching,

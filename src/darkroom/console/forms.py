@@ -43,21 +43,21 @@ class Form(Generic[T]):
     """A form as it was sent: what it means, or what is wrong with it, and what to show in its fields again."""
 
     def __init__(self, into: type[T], values: Values) -> None:
-        """`into` has a field for each of the form's; texts are stripped, and a list takes all values of a field."""
+        """`into` has a field for each of the form's, with a default for those that a browser may leave out.
+
+        Texts are stripped; a list takes all values of its field.
+        """
         self.values: dict[str, Any] = {}
         #: What is wrong, by field; of the whole form, by the empty name.
         self.errors: dict[str, str] = {}
         self.status = 400
         for field in msgspec.structs.fields(into):
-            many = isinstance(field.default_factory, type) and issubclass(field.default_factory, list)
-            given: Any = values.get(field.name, []) if many else first(values, field.name).strip().replace("\r\n", "\n")
-            self.values[field.name] = given
+            given = _given(field, values)
             try:
-                converted = msgspec.convert(given, field.type, strict=False)
+                self.values[field.name] = msgspec.convert(given, field.type, strict=False)
             except msgspec.ValidationError:
+                self.values[field.name] = given
                 self.errors[field.name] = WRONG if given else EMPTY
-            else:
-                self.values[field.name] = converted
         self._into = into
 
     @property
@@ -73,3 +73,11 @@ class Form(Generic[T]):
         named = error.field if isinstance(error, InvalidParameter) else ""
         self.errors[(fields or {}).get(named, "")] = error.message.removeprefix(f"{named}: ")
         self.status = error.status
+
+
+def _given(field: msgspec.structs.FieldInfo, values: Values) -> Any:
+    if field.default_factory is list:
+        return values.get(field.name, [])
+    if field.name not in values and field.default is not msgspec.NODEFAULT:
+        return field.default
+    return first(values, field.name).strip().replace("\r\n", "\n")

@@ -7,7 +7,6 @@ from starlette.routing import BaseRoute
 
 from darkroom.console import live
 from darkroom.console.bars import bars
-from darkroom.console.cures import cure_of
 from darkroom.console.forms import Values
 from darkroom.console.i18n import N_
 from darkroom.console.listing import PAGE, ROWS, Listing, offset_of
@@ -16,7 +15,7 @@ from darkroom.console.rooms import Rooms
 from darkroom.console.session import PATH
 from darkroom.domain.jobs import Job, JobStatus, JobType, SubJobStatus
 from darkroom.domain.times import Clock
-from darkroom.errors import NotFound
+from darkroom.errors import NotFound, cure_of
 from darkroom.http.parameters import ID_LIMIT, Choice, Text
 from darkroom.services.servers import Servers
 
@@ -58,10 +57,21 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
 
     async def shown(visit: Visit) -> dict[str, Any]:
         """Return what a job's page shows, which may change at any moment."""
-        job_id, now = visit.id_of("job_id"), clock()
-        job = await rooms.jobs.show(visit.caller, visit.project_id, job_id)
-        steps = await rooms.jobs.timeline(visit.caller, visit.project_id, job_id)
-        return {"job": job, "bars": bars(job, steps, now), "now": now, "cure_of": cure_of, "actions": _actions(job)}
+        timeline = await rooms.timelines.show(visit.caller, visit.project_id, visit.id_of("job_id"))
+        job = timeline.job
+        failed = any(sub_job.error_code for sub_job in job.sub_jobs)
+        failures = {}
+        if failed and visit.caller.may("workspace:images:getImageJobEvidence"):
+            found = await rooms.failures.show(visit.caller, visit.project_id, job.id)
+            failures = {failure.sub_job.id: failure.evidence for failure in found}
+        return {
+            "job": job,
+            "timeline": timeline,
+            "bars": bars(timeline),
+            "failures": failures,
+            "cure_of": cure_of,
+            "actions": _actions(job),
+        }
 
     async def show_job(visit: Visit) -> Response:
         known = await shown(visit)
@@ -74,6 +84,11 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
 
         events = await rooms.watching.job_events(visit.caller, visit.project_id, visit.id_of("job_id"), after=0)
         return live.stream(visit, rooms.sessions, events, show)
+
+    async def show_screen(visit: Visit) -> Response:
+        job_id, sub_job_id = visit.id_of("job_id"), visit.id_of("sub_job_id")
+        picture = await rooms.failures.screen(visit.caller, visit.project_id, job_id, sub_job_id)
+        return Response(picture, media_type="image/png")
 
     async def confirm(visit: Visit) -> Response:
         job = await rooms.jobs.show(visit.caller, visit.project_id, visit.id_of("job_id"))
@@ -102,6 +117,7 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
         make.read(f"{JOBS}/live", watch_jobs),
         make.read(one, show_job),
         make.read(f"{one}/live", watch_job),
+        make.read(f"{one}/screen/{{sub_job_id}}", show_screen),
         make.read(f"{one}/{{action}}", confirm),
         make.write(f"{one}/{{action}}", act),
     ]

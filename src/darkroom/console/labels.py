@@ -61,11 +61,26 @@ STEPS: Final = {
     "remove machine": N_("Remove the machine"),
 }
 
+#: What evidence tells of a machine and its guest.
+SIGHTS: Final = {
+    "state": N_("Machine"),
+    "why": N_("Why it stopped"),
+    "instance_id": N_("Machine's id"),
+    "accelerator": N_("Accelerator"),
+    "agent": N_("Guest agent"),
+    "version": N_("Agent's version"),
+    "os": N_("Operating system"),
+    "kernel": N_("Kernel"),
+    "hostname": N_("Host name"),
+}
+
 EVENTS: Final = {
     "server.added": N_("Ordered"),
     "server.changed": N_("Changed"),
     "server.moved": N_("State"),
     "server.machine_stopped": N_("The machine stopped"),
+    "server.machine_kept": N_("The machine is kept to be looked at"),
+    "server.machine_reaped": N_("The kept machine was removed"),
     "server.restarted": N_("The machine was started again"),
     "server.door_moved": N_("SSH moved to another port"),
     "server.admitted": N_("The account was let in"),
