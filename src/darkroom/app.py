@@ -199,6 +199,7 @@ class Service:
             cleaning=self.cleaning,
             watching=self.watching,
             servers=self.servers,
+            terminals=self.terminals,
             images=self.images,
             apps=self.apps,
         )

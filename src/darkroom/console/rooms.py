@@ -10,6 +10,7 @@ from darkroom.services.images import Images
 from darkroom.services.jobs import Jobs
 from darkroom.services.retries import Retries
 from darkroom.services.servers import Servers
+from darkroom.services.terminals import Terminals
 from darkroom.services.timeline import Timelines
 from darkroom.services.watching import Watching
 
@@ -26,5 +27,6 @@ class Rooms:
     cleaning: Cleaning
     watching: Watching
     servers: Servers
+    terminals: Terminals
     images: Images
     apps: Apps

@@ -7,7 +7,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Scope
 
-from darkroom.console import apps, assets, images, jobs, new_server, servers, sign_in
+from darkroom.console import apps, assets, images, jobs, new_server, servers, sign_in, terminals
 from darkroom.console.forms import Values
 from darkroom.console.pages import Guest, Pages
 from darkroom.console.rooms import Rooms
@@ -31,6 +31,7 @@ def routes(rooms: Rooms, throttle: Throttle, flavours: Sequence[Flavour], clock:
         *sign_in.routes(make, rooms.sessions),
         *new_server.routes(make, rooms, flavours),  # before those of servers: to them, `new` would be the id of one
         *servers.routes(make, rooms),
+        *terminals.routes(make, rooms.sessions, throttle, rooms.terminals),
         *images.routes(make, rooms),
         *apps.routes(make, rooms),
         *jobs.routes(make, rooms, clock),

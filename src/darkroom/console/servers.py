@@ -67,6 +67,8 @@ def routes(make: Pages, rooms: Rooms) -> list[BaseRoute]:
             "built": await _image_name(rooms, visit, server.image_id),
             "access": await _access(rooms, visit, server),
             "can_build": server.status in ALLOWED[Action.BUILD],
+            "can_watch": server.status in ALLOWED[Action.WATCH]
+            and visit.caller.may("workspace:imageServer:openConsole"),
             "can_delete": server.status in ALLOWED[Action.DELETE],
         }
 

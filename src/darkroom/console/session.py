@@ -6,7 +6,7 @@ A user of one project is put there at once. One of several chooses; until then t
 from typing import Final
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from darkroom.console.csrf import token_of
@@ -48,7 +48,7 @@ class Sessions:
         """Return the text of a token for a project, which ends when the first one does. Raises Forbidden."""
         return (await self._iam.sign_in.by_token(text, Scope(project_id=project_id)))[0]
 
-    async def of(self, request: Request) -> Session:
+    async def of(self, request: HTTPConnection) -> Session:
         """Return the session of a request. Raises Unauthenticated."""
         text = request.cookies.get(COOKIE)
         if not text:
