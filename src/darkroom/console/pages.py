@@ -177,7 +177,10 @@ def to(path: str) -> Response:
 
 def within_console(url: str) -> str:
     """Return the path and query of a URL if it is one of the console's pages, else the console's first page."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return PATH
     path = parts.path
     if not path.startswith(f"{PATH}/") or "\\" in path or path.startswith(SIGN_IN):
         return PATH
