@@ -1,12 +1,13 @@
 """Chromium, and a service to look at with it."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from service_process import Service
+from visits import EXPECTED, OpenPage, sign_in
 
 #: The machine's own Chromium: Playwright cannot bring one everywhere.
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or ""
@@ -22,10 +23,6 @@ OPTIONS = (
 )
 #: Steps take long enough to be seen.
 PACE = "boot=1,login=0.2,snapshot=0.2,generalise=0.2,flatten=1,delete=0.2,run=0.2"
-#: What a browser says of answers that tests ask for.
-EXPECTED = ("Failed to load resource", "WebSocket connection")
-
-OpenPage = Callable[..., Page]
 
 
 @pytest.fixture(scope="session")
@@ -78,15 +75,17 @@ def open_page(chromium: Browser, service: Service) -> Iterator[OpenPage]:
     assert [complaint for complaint in complaints if not complaint.startswith(EXPECTED)] == []
 
 
-def sign_in(page: Page, service: Service, path: str) -> None:
-    """Ask for a page and sign in on the way to it."""
-    page.goto(path)
-    fill_in(page, service)
-    page.wait_for_url(f"**{path}")
+@pytest.fixture(scope="session")
+def server(service: Service, image: str) -> str:
+    """An image server with a build behind it, and a failed one beside it."""
+    server = service.new_server(image, "shown")
+    service.succeeded(service.build(server, "shown-image"))
+    return server
 
 
-def fill_in(page: Page, service: Service) -> None:
-    """Fill in the sign-in page, and send it."""
-    for name in ("account", "user", "password"):
-        page.fill(f"#{name}", service.credentials[name])
-    page.click("form[action='/console/sign-in'] button")
+@pytest.fixture(scope="session")
+def failed(service: Service, image: str) -> str:
+    service.fault("try_login", "failing", error="LoginFailed")
+    job_id = service.create(image, "failing")
+    service.ended(job_id)
+    return job_id

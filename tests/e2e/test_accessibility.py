@@ -4,9 +4,7 @@ from pathlib import Path
 
 import pytest
 from service_process import Service
-from test_console import failed, paths, server  # noqa: F401  (fixtures)
-
-from conftest import OpenPage
+from visits import OpenPage, paths
 
 AXE = Path(__file__).parents[2] / "node_modules" / "axe-core" / "axe.min.js"
 _RUN = """async () => (await axe.run()).violations.map(({id, help, nodes}) =>
@@ -35,7 +33,7 @@ def test_no_page_breaks_a_rule_of_accessibility(
     assert violations == {}
 
 
-def test_a_dialog_breaks_no_rule_either(open_page: OpenPage, server: str) -> None:  # noqa: F811
+def test_a_dialog_breaks_no_rule_either(open_page: OpenPage, server: str) -> None:
     page = open_page(f"/console/servers/{server}", bypass_csp=True)
     page.get_by_role("link", name="Delete…").click()
     page.get_by_role("dialog").wait_for()

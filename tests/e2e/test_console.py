@@ -2,48 +2,9 @@
 
 import re
 
-import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 from service_process import Service
-
-from conftest import OpenPage, fill_in, sign_in
-
-PAGES = ("jobs", "servers", "servers/new", "images", "apps", "project")
-
-
-@pytest.fixture(scope="session")
-def server(service: Service, image: str) -> str:
-    """An image server with a build behind it, and a failed one beside it."""
-    server = service.new_server(image, "shown")
-    service.succeeded(service.build(server, "shown-image"))
-    return server
-
-
-@pytest.fixture(scope="session")
-def failed(service: Service, image: str) -> str:
-    service.fault("try_login", "failing", error="LoginFailed")
-    job_id = service.create(image, "failing")
-    service.ended(job_id)
-    return job_id
-
-
-def paths(service: Service, server: str, failed: str) -> list[str]:
-    """Return a path of every kind of page."""
-    golden = service.server(server)["image_id"]
-    more = (
-        f"servers/{server}",
-        f"servers/{server}/build",
-        f"servers/{server}/delete",
-        f"servers/{server}/serial",
-        f"servers/{server}/screen",
-        f"jobs/{failed}",
-        f"jobs/{failed}/retry",
-        f"images/{golden}",
-        f"images/{golden}/delete",
-        "nothing",
-        "sign-in",
-    )
-    return [f"/console/{path}" for path in (*PAGES, *more)]
+from visits import OpenPage, drawn, fill_in, paths, sign_in
 
 
 def test_an_image_server_is_ordered_and_its_job_watched_to_the_end(open_page: OpenPage, image: str) -> None:
@@ -229,17 +190,3 @@ def test_a_screen_is_drawn(open_page: OpenPage, server: str) -> None:
 
     expect(page.locator("#line")).to_have_text("Connected.")
     drawn(page)
-
-
-def drawn(page: Page) -> None:
-    """Wait until the screen shows more than one colour."""
-    page.wait_for_function(
-        """() => {
-          const canvas = document.querySelector("#screen canvas");
-          if (!canvas || !canvas.width) return false;
-          const data = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-          const first = data.slice(0, 3).join();
-          for (let i = 0; i < data.length; i += 4) if (data.slice(i, i + 3).join() !== first) return true;
-          return false;
-        }"""
-    )

@@ -52,7 +52,7 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
         async def show() -> tuple[str, bool]:
             return visit.fragment("jobs.html", "live", **await listed(visit)), True
 
-        events = rooms.watching.project_events(visit.caller, visit.project_id, after=None)
+        _, events = await rooms.watching.project_events(visit.caller, visit.project_id, after=None)
         return live.stream(visit, rooms.sessions, events, show)
 
     async def shown(visit: Visit) -> dict[str, Any]:

@@ -50,7 +50,7 @@ def routes(make: Pages, rooms: Rooms) -> list[BaseRoute]:
         async def show() -> tuple[str, bool]:
             return visit.fragment("servers.html", "live", **await listed(visit)), True
 
-        events = rooms.watching.project_events(visit.caller, visit.project_id, after=None)
+        _, events = await rooms.watching.project_events(visit.caller, visit.project_id, after=None)
         return live.stream(visit, rooms.sessions, events, show)
 
     async def one(visit: Visit) -> ImageServer:
@@ -80,7 +80,7 @@ def routes(make: Pages, rooms: Rooms) -> list[BaseRoute]:
             return visit.fragment("server.html", "live", **await shown(visit)), True
 
         await one(visit)
-        events = rooms.watching.project_events(visit.caller, visit.project_id, after=None)
+        _, events = await rooms.watching.project_events(visit.caller, visit.project_id, after=None)
         return live.stream(visit, rooms.sessions, events, show)
 
     async def build_form(visit: Visit) -> Response:
