@@ -1,7 +1,6 @@
 """The web console over real machines: one image server from its order to its image, and one that fails."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect

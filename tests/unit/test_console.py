@@ -125,7 +125,8 @@ def _timeline(*steps: tuple[int, int | None], now: int) -> JobTimeline:
         begin_time=1000,
     )
     records = [
-        StepRecord(sub_job_id=sub_job.id, name="s", phase="do", begin_time=begin, end_time=end) for begin, end in steps
+        StepRecord(sub_job_id=sub_job.id, name="s", phase="do", begin_time=begin, run_time=begin, end_time=end)
+        for begin, end in steps
     ]
     its = SubJobTimeline(sub_job=sub_job, steps=records, ahead=[])
     return JobTimeline(job=_job(sub_jobs=(sub_job,)), now=now, place=None, sub_jobs=[its], seconds_left=None)
