@@ -9,14 +9,14 @@ DATA    ?=
 BENCH   ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test crash bench check format lock docs clean
+.PHONY: help setup demo serve test crash bench check format lock messages docs clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## Install what is missing: a virtual environment, and by apt what QEMU guests need
 
-$(READY): pyproject.toml requirements-dev.lock tools/setup.sh
+$(READY): pyproject.toml requirements-dev.lock package-lock.json tools/setup.sh tools/vendor.py
 	@PYTHON="$(PYTHON)" VENV="$(VENV)" tools/setup.sh
 	@touch $@
 
@@ -60,9 +60,13 @@ lock: $(READY) ## Write the locked sets of dependencies anew
 	  $(BIN)/uv pip compile -q bench/$$peer.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	    --custom-compile-command "make lock" -o bench/$$peer.lock || exit 1; \
 	done
+	@npm install --package-lock-only --ignore-scripts --silent
+
+messages: $(READY) ## Write what the console says into its catalogues of translations
+	@$(BIN)/python tools/messages.py
 
 docs: $(READY) ## Write the generated pages of the reference anew
 	@$(BIN)/python tools/reference.py
 
-clean: ## Remove the virtual environment, caches and the demo's folders
-	rm -rf $(VENV) $(PEERS) .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## Remove the virtual environment, what comes from npm, caches and the demo's folders
+	rm -rf $(VENV) $(PEERS) node_modules src/darkroom/console/static/vendor .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

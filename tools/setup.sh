@@ -10,7 +10,10 @@ say() { printf '%s\n' "$*" >&2; }
 # Command to look for, and the Debian package that has it.
 wanted='qemu-system-x86_64 qemu-system-x86
 qemu-img qemu-utils
-ssh openssh-client'
+ssh openssh-client
+node nodejs
+npm npm
+chromium chromium'
 
 missing() {
     echo "$wanted" | while read -r command package; do
@@ -57,3 +60,7 @@ say "Installing Python packages into $venv"
 "$found" -m venv "$venv"
 "$venv/bin/pip" install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 "$venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+
+say "Copying what the console takes from npm"
+npm ci --ignore-scripts --no-audit --no-fund --silent
+"$venv/bin/python" tools/vendor.py

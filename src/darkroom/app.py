@@ -11,8 +11,11 @@ import structlog
 import uvicorn
 import uvloop
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 from darkroom import __version__
+from darkroom.console import assets, rooms, session
+from darkroom.console import routes as console
 from darkroom.domain.flavours import FLAVOURS
 from darkroom.domain.ids import WORKERS, Snowflakes
 from darkroom.domain.limits import Quota, Room, Rooms
@@ -180,7 +183,27 @@ class Service:
             *iam.routes(operations, self.iam, self.settings.region),
             *health.routes(self.store, self.settings.driver),
         ]
-        return application.application([*described, *openapi.routes(described)])
+        return application.application([*self._console(throttle), *described, *openapi.routes(described)])
+
+    def _console(self, throttle: Throttle) -> list[BaseRoute]:
+        """Return the routes of the web console; none, if what it takes from npm is not there."""
+        if not assets.are_whole():
+            log.warning("the web console is not served: its files from npm are missing; `make setup` fetches them")
+            return []
+        its_rooms = rooms.Rooms(
+            sessions=session.Sessions(self.iam),
+            jobs=self.jobs,
+            timelines=self.timelines,
+            failures=self.failures,
+            retries=self.retries,
+            cleaning=self.cleaning,
+            watching=self.watching,
+            servers=self.servers,
+            terminals=self.terminals,
+            images=self.images,
+            apps=self.apps,
+        )
+        return console.routes(its_rooms, throttle, FLAVOURS, now_ms)
 
 
 def run(settings: Settings) -> None:

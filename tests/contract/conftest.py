@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from service_process import Service
 
+from browser import Browser, browser
+
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
@@ -25,6 +27,16 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def image(service: Service) -> str:
     """An image to start servers from."""
     return service.add_image()
+
+
+@pytest.fixture
+def admin(service: Service) -> Iterator[Browser]:
+    """A browser in which the first user is signed in to the console."""
+    with browser(service.endpoint) as opened:
+        opened.sign_in(*(service.credentials[name] for name in ("account", "user", "password")))
+        chosen = opened.submit("/console/project", {"project": service.project_id})  # tests make more of them
+        assert chosen.headers["location"] == "/console", chosen.text
+        yield opened
 
 
 @pytest.fixture

@@ -48,6 +48,7 @@ def routes(operations: Operations, jobs: Jobs, retries: Retries, watching: Watch
             project_of(request),
             job_type=JOB_TYPE.read(request),
             status=STATUS.read(request),
+            server_id="",
             **page_of(request),
         )
         return JSON(wire.ImageJobs(count, [wire.job_info(job) for job in found]))

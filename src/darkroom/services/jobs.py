@@ -31,12 +31,13 @@ class Jobs:
         *,
         job_type: JobType | None,
         status: JobStatus | None,
+        server_id: str,
         offset: int,
         limit: int,
     ) -> tuple[int, list[Job]]:
-        """Return how many jobs match, and one page of them, newest first."""
+        """Return how many jobs match, and one page of them, newest first. An empty `server_id` is every one's."""
         caller.must("workspace:images:listImageJobs", project_id)
-        return await self._store.jobs.page(project_id, job_type, status, offset, limit)
+        return await self._store.jobs.page(project_id, job_type, status, offset, limit, server_id=server_id)
 
     async def sub_jobs_page(
         self, caller: Caller, project_id: ProjectId, matching: SubJobFilter, *, offset: int, limit: int

@@ -105,6 +105,16 @@ class SignIn:
             lambda tx: tx.grants.revoke_token(token.id, token.expires_at, self._clock()),
         )
 
+    async def end(self, text: str) -> None:
+        """Sign out: make a token of one's own good no more, with the one it was first got by and all got by that."""
+        token, caller = await self._identity.token(text)
+        await self._register.change(
+            caller,
+            "token.revoked",
+            token.user_id,
+            lambda tx: tx.grants.revoke_token(token.origin or token.id, token.expires_at, self._clock()),
+        )
+
     def _issue(
         self, standing: Standing, user: User, scope: Scope, *, methods: tuple[str, ...], got_by: Token | None = None
     ) -> tuple[str, Token]:

@@ -80,15 +80,28 @@ class Jobs:
         return frozenset(busy - {""})
 
     async def page(
-        self, project_id: ProjectId, job_type: JobType | None, status: JobStatus | None, offset: int, limit: int
+        self,
+        project_id: ProjectId,
+        job_type: JobType | None,
+        status: JobStatus | None,
+        offset: int,
+        limit: int,
+        *,
+        server_id: str = "",
     ) -> tuple[int, list[Job]]:
-        """Return how many jobs match, and one page of them without sub-jobs, newest first."""
+        """Return how many jobs match, and one page of them without sub-jobs, newest first.
+
+        Which jobs were about an image server is told by its events: a build's sub-job names the image.
+        """
         where = "project_id = :project"
         matching: dict[str, Any] = {"project": project_id}
         if job_type:
             where, matching["type"] = f"{where} AND job_type = :type", job_type
         if status:
             where, matching["status"] = f"{where} AND status = :status", status
+        if server_id:
+            where = f"{where} AND id IN (SELECT job_id FROM events WHERE resource_id = :server)"
+            matching["server"] = server_id
         ((count,),) = await self._reader.survey(f"SELECT count(*) FROM jobs WHERE {where}", **matching)
         rows = await self._reader.survey(_page("jobs", _JOB, where), **matching, limit=limit, offset=offset)
         return count, [_job(row) for row in rows]

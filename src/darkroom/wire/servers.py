@@ -13,6 +13,7 @@ from darkroom.wire.times import Timestamp, spell
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 _Text255 = Annotated[str, Meta(max_length=255)]
+Description = _Text255
 _Code = Annotated[str, Meta(pattern=r"^\S{0,100}\Z")]
 #: What Unicode counts as separators, the contract's `\p{Z}`: unlike `\s`, no control characters.
 _BLANKS = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -63,9 +64,13 @@ class VolumeType(StrEnum):
     SATA = "SATA"
 
 
+#: In GB.
+VolumeSize = Annotated[int, Meta(ge=10, le=1024, multiple_of=10)]
+
+
 class Volume(msgspec.Struct):
     type: VolumeType
-    size: Annotated[int, Meta(ge=10, le=1024, multiple_of=10)]
+    size: VolumeSize
     cluster_id: _Text255 | None = None
 
 

@@ -1,0 +1,56 @@
+"""Live parts of pages: server-sent events that carry HTML, sent anew when what it shows has changed.
+
+The page's element takes each message in place of what it has; htmx keeps what is the same, so focus and selection stay.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Final
+
+from starlette.responses import Response, StreamingResponse
+
+from darkroom.console.pages import Visit
+from darkroom.console.session import Sessions
+from darkroom.domain.events import Event
+from darkroom.errors import DarkroomError, Unauthenticated
+
+#: Looks, 0.2 s apart, after which it is shown anew even if nothing was told: times pass, and a proxy sees life.
+LOOKS: Final = 5
+
+#: Returns the HTML as it is now, and whether it can change again.
+Show = Callable[[], Awaitable[tuple[str, bool]]]
+
+
+def stream(visit: Visit, sessions: Sessions, batches: AsyncIterator[list[Event]], show: Show) -> Response:
+    """Return the answer that carries what `show` shows, until it cannot change or the session ends."""
+    headers = {"x-accel-buffering": "no"}  # a proxy that collects answers would hold the parts back
+    return StreamingResponse(_told(visit, sessions, batches, show), media_type="text/event-stream", headers=headers)
+
+
+async def _told(
+    visit: Visit, sessions: Sessions, batches: AsyncIterator[list[Event]], show: Show
+) -> AsyncIterator[str]:
+    yield ": hello\n\n"
+    shown, looks = "", LOOKS
+    async for events in batches:
+        looks += 1
+        if not events and looks < LOOKS:
+            continue
+        looks = 0
+        try:
+            await sessions.read(visit.session.text)
+            html, goes_on = await show()
+        except Unauthenticated:
+            yield "event: signed-out\ndata: .\n\n"
+            return
+        except DarkroomError:  # it is there no more: the page, loaded anew, says so
+            break
+        if html != shown:
+            yield _message(html)
+            shown = html
+        if not goes_on:
+            break
+    yield "event: end\ndata: .\n\n"
+
+
+def _message(html: str) -> str:
+    return "".join(f"data: {line}\n" for line in html.splitlines() if line.strip()) + "\n"
