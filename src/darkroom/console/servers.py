@@ -8,11 +8,14 @@ from starlette.routing import BaseRoute
 
 from darkroom.console import live
 from darkroom.console.forms import Form, Values, first
+from darkroom.console.i18n import N_
+from darkroom.console.labels import NOT_ALLOWED
 from darkroom.console.listing import PAGE, ROWS, Listing, offset_of
 from darkroom.console.once import once_of
 from darkroom.console.pages import Pages, Visit, to
 from darkroom.console.rooms import Rooms
 from darkroom.console.session import PATH
+from darkroom.domain.accounts import Caller
 from darkroom.domain.ids import new_hex
 from darkroom.domain.servers import ALLOWED, Action, ImageOrder, ImageServer, ServerAccess, ServerStatus
 from darkroom.errors import DarkroomError, ImageNotFound, ServerNotReady
@@ -66,10 +69,9 @@ def routes(make: Pages, rooms: Rooms) -> list[BaseRoute]:
             "base": await _image_name(rooms, visit, server.base_image_id),
             "built": await _image_name(rooms, visit, server.image_id),
             "access": await _access(rooms, visit, server),
-            "can_build": server.status in ALLOWED[Action.BUILD],
+            "refusals": _refusals(server, visit.caller),
             "can_watch": server.status in ALLOWED[Action.WATCH]
             and visit.caller.may("workspace:imageServer:openConsole"),
-            "can_delete": server.status in ALLOWED[Action.DELETE],
         }
 
     async def show_server(visit: Visit) -> Response:
@@ -130,6 +132,20 @@ def routes(make: Pages, rooms: Rooms) -> list[BaseRoute]:
         make.read(f"{path}/delete", delete_form),
         make.write(f"{path}/delete", delete),
     ]
+
+
+def _refusals(server: ImageServer, caller: Caller) -> dict[str, str]:
+    """Return why this caller cannot build an image of a server or delete it now; empty reasons if it can."""
+    wanted = {
+        "build": (Action.BUILD, "recreate", N_("An image can be built when the server is active.")),
+        "delete": (Action.DELETE, "batchDelete", N_("It can be deleted when its job has ended.")),
+    }
+    return {
+        name: NOT_ALLOWED
+        if not caller.may(f"workspace:imageServer:{right}")
+        else ("" if server.status in ALLOWED[action] else not_now)
+        for name, (action, right, not_now) in wanted.items()
+    }
 
 
 async def _image_name(rooms: Rooms, visit: Visit, image_id: str) -> tuple[str, str]:
