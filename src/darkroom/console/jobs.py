@@ -43,8 +43,9 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
             limit=ROWS,
         )
         filters = {"type": job_type or "", "status": status or "", "server": server_id}
-        whole = [await rooms.jobs.show(visit.caller, visit.project_id, job.id) for job in found]
-        return {"jobs": whole, "listing": Listing(JOBS, filters, PAGE.read(request), count), "now": clock()}
+        if visit.caller.may("workspace:images:getImageJob"):  # which tells what they are about
+            found = [await rooms.jobs.show(visit.caller, visit.project_id, job.id) for job in found]
+        return {"jobs": found, "listing": Listing(JOBS, filters, PAGE.read(request), count), "now": clock()}
 
     async def list_jobs(visit: Visit) -> Response:
         offered = {"servers": await _offered(rooms.servers, visit), "job_types": JobType, "statuses": _OFFERED_STATUSES}
@@ -54,8 +55,7 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
         async def show() -> tuple[str, bool]:
             return visit.fragment("jobs.html", "live", **await listed(visit)), True
 
-        _, events = await rooms.watching.project_events(visit.caller, visit.project_id, after=None)
-        return live.stream(visit, rooms.sessions, events, show)
+        return await live.stream(visit, rooms, show)
 
     async def shown(visit: Visit) -> dict[str, Any]:
         """Return what a job's page shows, which may change at any moment."""
@@ -84,8 +84,8 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
             known = await shown(visit)
             return visit.fragment("job.html", "live", **known), not _is_over(known["job"])
 
-        events = await rooms.watching.job_events(visit.caller, visit.project_id, visit.id_of("job_id"), after=0)
-        return live.stream(visit, rooms.sessions, events, show)
+        await rooms.jobs.show(visit.caller, visit.project_id, visit.id_of("job_id"))
+        return await live.stream(visit, rooms, show)
 
     async def show_screen(visit: Visit) -> Response:
         job_id, sub_job_id = visit.id_of("job_id"), visit.id_of("sub_job_id")
@@ -158,7 +158,9 @@ def _why_not_cancel(job: Job) -> str:
 
 async def _offered(servers: Servers, visit: Visit) -> list[tuple[str, str]]:
     """Return ids and names of image servers to filter by, the one that is asked for among them."""
-    _, found = await servers.page(visit.caller, visit.project_id, offset=0, limit=OFFERED)
-    offered = {server.id: server.name for server in found}
     wanted = SERVER.read(visit.request)
-    return list(({wanted: wanted} if wanted and wanted not in offered else {}).items()) + list(offered.items())
+    offered = {wanted: wanted} if wanted else {}
+    if visit.caller.may("workspace:imageServer:list"):
+        _, found = await servers.page(visit.caller, visit.project_id, offset=0, limit=OFFERED)
+        offered |= {server.id: server.name for server in found}
+    return list(offered.items())
