@@ -21,7 +21,7 @@ HEADER: Final = "x-csrf-token"
 class ForeignRequest(Forbidden):
     """The request does not come from a page of this console."""
 
-    cure = "Load the page anew and try again."
+    cure = N_("Load the page anew and try again.")
 
     def __init__(self) -> None:
         super().__init__(N_("The request does not come from a page of this console."))
