@@ -7,8 +7,8 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from darkroom import errors
 from darkroom.console.i18n import CATALOGUES, ENGLISH, LANGUAGES
-from darkroom.errors import DarkroomError
 
 CONSOLE = CATALOGUES.parent
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2.ext:babel_extract")]
@@ -21,14 +21,9 @@ def messages() -> Iterator[tuple[str, str | tuple[str, ...]]]:
         CONSOLE, METHODS, OPTIONS, keywords={"_": None, "N_": None, "ngettext": (1, 2)}
     ):
         yield file, message
-    for error in _tree(DarkroomError):
-        yield "errors", error.cure
-
-
-def _tree(root: type[DarkroomError]) -> Iterator[type[DarkroomError]]:
-    yield root
-    for child in root.__subclasses__():
-        yield from _tree(child)
+    for error in vars(errors).values():
+        if isinstance(error, type) and issubclass(error, errors.DarkroomError):
+            yield "errors", error.cure
 
 
 def update(path: Path) -> None:

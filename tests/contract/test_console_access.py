@@ -219,7 +219,7 @@ def test_a_form_without_the_sessions_token_is_refused(
         answer = admin.post(f"/console/images/{image}/delete", {} if token is None else {"csrf": token})
 
     assert answer.status_code == 403
-    assert "reload it" in words(answer.text)
+    assert "Load the page anew" in words(answer.text)
 
 
 def test_the_token_of_another_session_is_refused(admin: Browser, guest: Browser, service: Service, image: str) -> None:
@@ -262,7 +262,10 @@ def test_a_reader_sees_and_changes_nothing(guest: Browser, service: Service, ima
     signed_in(guest, Person(service, "readonly", project=service.project_id))
 
     assert "Create an image server" not in guest.text("/console/servers")
-    assert "darkroom servers ssh" not in guest.text(f"/console/servers/{server}")
+    page = guest.text(f"/console/servers/{server}")
+    assert "darkroom servers ssh" not in page
+    assert page.count("Your roles do not allow this.") == 2
+    assert "Delete…" not in guest.text(f"/console/images/{image}")
     with nothing_changes(service):
         for path in (f"/console/servers/{server}/delete", f"/console/images/{image}/delete"):
             answer = guest.submit(path)

@@ -235,6 +235,22 @@ def test_jobs_are_paged_newest_first_by_type_and_status(store: Store) -> None:
     assert page(None, JobStatus.RUNNING) == (3, [2, 1, 0])
 
 
+def test_jobs_are_paged_by_the_image_server_that_they_are_about(store: Store) -> None:
+    create, build, other = (a_job(number) for number in range(3))
+    server = a_server()
+    for job in (create, build, other):
+        write(store, lambda tx, job=job: tx.jobs.add(job))
+    write(store, lambda tx: tx.servers.add(server, ACCESS, job=create))
+    moved = write(store, lambda tx: tx.servers.move(server.id, ServerStatus.BUILDING, 1, job=build))
+    assert moved
+
+    count, jobs = asyncio.run(store.jobs.page(PROJECT, None, None, 0, 10, server_id=server.id))
+
+    assert (count, [job.id for job in jobs]) == (2, [build.id, create.id])
+    assert asyncio.run(store.jobs.page(PROJECT, None, None, 0, 10, server_id="none")) == (0, [])
+    assert asyncio.run(store.jobs.page(OTHER, None, None, 0, 10, server_id=server.id)) == (0, [])
+
+
 def test_another_projects_records_are_not_found(store: Store) -> None:
     job, server = a_job(project=OTHER), a_server(project=OTHER)
     write(store, lambda tx: tx.jobs.add(job))

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
+from darkroom.console.i18n import N_
 from darkroom.errors import Forbidden
 
 FIELD: Final = "csrf"
@@ -18,7 +19,12 @@ HEADER: Final = "x-csrf-token"
 
 
 class ForeignRequest(Forbidden):
-    """The request does not come from this page; reload it and try again."""
+    """The request does not come from a page of this console."""
+
+    cure = N_("Load the page anew and try again.")
+
+    def __init__(self) -> None:
+        super().__init__(N_("The request does not come from a page of this console."))
 
 
 def token_of(session: str) -> str:

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from darkroom.errors import DarkroomError, InvalidParameter, TooLarge
+from darkroom.errors import InvalidParameter, Refused, TooLarge
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -65,7 +65,7 @@ class Form(Generic[T]):
         """What the form asks for, if nothing is wrong with it."""
         return self._into(**self.values)
 
-    def refuse(self, error: DarkroomError, fields: Mapping[str, str] | None = None) -> None:
+    def refuse(self, error: Refused, fields: Mapping[str, str] | None = None) -> None:
         """Put what a service says against the field that it means, or else against the whole form.
 
         `fields` are the form's by the service's.

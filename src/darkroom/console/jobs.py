@@ -9,10 +9,12 @@ from darkroom.console import live
 from darkroom.console.bars import bars
 from darkroom.console.forms import Values
 from darkroom.console.i18n import N_
+from darkroom.console.labels import NOT_ALLOWED
 from darkroom.console.listing import PAGE, ROWS, Listing, offset_of
-from darkroom.console.pages import Pages, Visit, to
+from darkroom.console.pages import NO_PAGE, Pages, Visit, to
 from darkroom.console.rooms import Rooms
 from darkroom.console.session import PATH
+from darkroom.domain.accounts import Caller
 from darkroom.domain.jobs import Job, JobStatus, JobType, SubJobStatus
 from darkroom.domain.times import Clock
 from darkroom.errors import NotFound, cure_of
@@ -41,8 +43,9 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
             limit=ROWS,
         )
         filters = {"type": job_type or "", "status": status or "", "server": server_id}
-        whole = [await rooms.jobs.show(visit.caller, visit.project_id, job.id) for job in found]
-        return {"jobs": whole, "listing": Listing(JOBS, filters, PAGE.read(request), count), "now": clock()}
+        if visit.caller.may("workspace:images:getImageJob"):  # which tells what they are about
+            found = [await rooms.jobs.show(visit.caller, visit.project_id, job.id) for job in found]
+        return {"jobs": found, "listing": Listing(JOBS, filters, PAGE.read(request), count), "now": clock()}
 
     async def list_jobs(visit: Visit) -> Response:
         offered = {"servers": await _offered(rooms.servers, visit), "job_types": JobType, "statuses": _OFFERED_STATUSES}
@@ -52,8 +55,7 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
         async def show() -> tuple[str, bool]:
             return visit.fragment("jobs.html", "live", **await listed(visit)), True
 
-        _, events = await rooms.watching.project_events(visit.caller, visit.project_id, after=None)
-        return live.stream(visit, rooms.sessions, events, show)
+        return await live.stream(visit, rooms, show)
 
     async def shown(visit: Visit) -> dict[str, Any]:
         """Return what a job's page shows, which may change at any moment."""
@@ -70,7 +72,7 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
             "bars": bars(timeline),
             "failures": failures,
             "cure_of": cure_of,
-            "actions": _actions(job),
+            "actions": _actions(job, visit.caller),
         }
 
     async def show_job(visit: Visit) -> Response:
@@ -82,8 +84,8 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
             known = await shown(visit)
             return visit.fragment("job.html", "live", **known), not _is_over(known["job"])
 
-        events = await rooms.watching.job_events(visit.caller, visit.project_id, visit.id_of("job_id"), after=0)
-        return live.stream(visit, rooms.sessions, events, show)
+        await rooms.jobs.show(visit.caller, visit.project_id, visit.id_of("job_id"))
+        return await live.stream(visit, rooms, show)
 
     async def show_screen(visit: Visit) -> Response:
         job_id, sub_job_id = visit.id_of("job_id"), visit.id_of("sub_job_id")
@@ -93,9 +95,9 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
     async def confirm(visit: Visit) -> Response:
         job = await rooms.jobs.show(visit.caller, visit.project_id, visit.id_of("job_id"))
         action = visit.id_of("action")
-        found = _actions(job).get(action)
+        found = _actions(job, visit.caller).get(action)
         if found is None:
-            raise NotFound("There is no such page.")
+            raise NotFound(NO_PAGE)
         return visit.page("job-action.html", job=job, action=action, refusal=found)
 
     async def act(visit: Visit, _: Values) -> Response:
@@ -108,7 +110,7 @@ def routes(make: Pages, rooms: Rooms, clock: Clock) -> list[BaseRoute]:
             case "clean":
                 await rooms.cleaning.clean(caller, project_id, job_id)
             case _:
-                raise NotFound("There is no such page.")
+                raise NotFound(NO_PAGE)
         return to(f"{JOBS}/{job_id}")
 
     one = f"{JOBS}/{{job_id}}"
@@ -132,12 +134,16 @@ def _is_over(job: Job) -> bool:
     return job.is_final and all(sub_job.status is not SubJobStatus.ROLLBACK for sub_job in job.sub_jobs)
 
 
-def _actions(job: Job) -> dict[str, str]:
-    """Return what can be asked for, each with the reason why it cannot be done now: empty if it can."""
-    abnormal = any(sub_job.status is SubJobStatus.ABNORMAL for sub_job in job.sub_jobs)
+def _actions(job: Job, caller: Caller) -> dict[str, str]:
+    """Return what can be asked for, each with the reason why this caller cannot have it done now: empty if it can."""
     retry = "" if job.status is JobStatus.FAILED else N_("Only a job that failed can be tried again.")
     actions = {"cancel": _why_not_cancel(job), "retry": retry}
-    return {**actions, "clean": ""} if abnormal else actions
+    if any(sub_job.status is SubJobStatus.ABNORMAL for sub_job in job.sub_jobs):
+        actions["clean"] = ""
+    return {
+        action: reason if caller.may(f"workspace:images:{action}ImageJob") else NOT_ALLOWED
+        for action, reason in actions.items()
+    }
 
 
 def _why_not_cancel(job: Job) -> str:
@@ -152,7 +158,9 @@ def _why_not_cancel(job: Job) -> str:
 
 async def _offered(servers: Servers, visit: Visit) -> list[tuple[str, str]]:
     """Return ids and names of image servers to filter by, the one that is asked for among them."""
-    _, found = await servers.page(visit.caller, visit.project_id, offset=0, limit=OFFERED)
-    offered = {server.id: server.name for server in found}
     wanted = SERVER.read(visit.request)
-    return list(({wanted: wanted} if wanted and wanted not in offered else {}).items()) + list(offered.items())
+    offered = {wanted: wanted} if wanted else {}
+    if visit.caller.may("workspace:imageServer:list"):
+        _, found = await servers.page(visit.caller, visit.project_id, offset=0, limit=OFFERED)
+        offered |= {server.id: server.name for server in found}
+    return list(offered.items())

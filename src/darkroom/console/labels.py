@@ -90,6 +90,9 @@ EVENTS: Final = {
     "sub_job.moved": N_("Job"),
 }
 
+#: Why something is not offered to somebody.
+NOT_ALLOWED: Final = N_("Your roles do not allow this.")
+
 #: What can be done with a job: the button's words, what will happen, and the words that say yes to it.
 ACTIONS: Final = {
     "cancel": (

@@ -9,9 +9,10 @@ from typing import Final
 from starlette.responses import Response, StreamingResponse
 
 from darkroom.console.pages import Visit
+from darkroom.console.rooms import Rooms
 from darkroom.console.session import Sessions
 from darkroom.domain.events import Event
-from darkroom.errors import DarkroomError, Unauthenticated
+from darkroom.errors import Refused, Unauthenticated
 
 #: Looks, 0.2 s apart, after which it is shown anew even if nothing was told: times pass, and a proxy sees life.
 LOOKS: Final = 5
@@ -20,10 +21,12 @@ LOOKS: Final = 5
 Show = Callable[[], Awaitable[tuple[str, bool]]]
 
 
-def stream(visit: Visit, sessions: Sessions, batches: AsyncIterator[list[Event]], show: Show) -> Response:
+async def stream(visit: Visit, rooms: Rooms, show: Show) -> Response:
     """Return the answer that carries what `show` shows, until it cannot change or the session ends."""
+    _, batches = await rooms.watching.project_events(visit.caller, visit.project_id, after=None)
     headers = {"x-accel-buffering": "no"}  # a proxy that collects answers would hold the parts back
-    return StreamingResponse(_told(visit, sessions, batches, show), media_type="text/event-stream", headers=headers)
+    told = _told(visit, rooms.sessions, batches, show)
+    return StreamingResponse(told, media_type="text/event-stream", headers=headers)
 
 
 async def _told(
@@ -42,11 +45,10 @@ async def _told(
         except Unauthenticated:
             yield "event: signed-out\ndata: .\n\n"
             return
-        except DarkroomError:  # it is there no more: the page, loaded anew, says so
+        except Refused:  # it is there no more: the page, loaded anew, says so
             break
-        if html != shown:
-            yield _message(html)
-            shown = html
+        yield ": still here\n\n" if html == shown else _message(html)
+        shown = html
         if not goes_on:
             break
     yield "event: end\ndata: .\n\n"

@@ -18,7 +18,7 @@ from darkroom.domain.flavours import Flavour
 from darkroom.domain.ids import new_hex
 from darkroom.domain.images import Image, ImageStatus
 from darkroom.domain.servers import ServerOrder
-from darkroom.errors import DarkroomError
+from darkroom.errors import Refused
 from darkroom.wire import servers as wire
 
 GIB: Final = 1 << 30
@@ -101,7 +101,7 @@ def routes(make: Pages, rooms: Rooms, flavours: Sequence[Flavour]) -> list[BaseR
             try:
                 wanted, once = _order(form.wanted, image), once_of(visit.request, sent)
                 job_id = await rooms.servers.create(visit.caller, visit.project_id, wanted, once)
-            except DarkroomError as error:
+            except Refused as error:
                 form.refuse(error, _FIELDS)
             else:
                 return to(f"{PATH}/jobs/{job_id}")
@@ -112,9 +112,9 @@ def routes(make: Pages, rooms: Rooms, flavours: Sequence[Flavour]) -> list[BaseR
 
 
 def _fitting(images: Sequence[Image], wanted: str) -> int:
-    """Return the least disk, in GiB, that holds the image; of all, if none is wanted."""
-    sizes = [image.virtual_size for image in images if wanted in ("", image.id)]
-    return max(10, -(-max(sizes, default=0) // (10 * GIB)) * 10)
+    """Return the least disk, in GiB, that holds the image; if none is wanted, the one that is offered first."""
+    size = next((image.virtual_size for image in images if wanted in ("", image.id)), 0)
+    return max(10, -(-size // (10 * GIB)) * 10)
 
 
 def _order(form: NewServer, image: Image) -> ServerOrder:

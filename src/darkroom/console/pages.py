@@ -13,7 +13,7 @@ from starlette.routing import Route
 from darkroom.console import csrf
 from darkroom.console.forms import Values, first, read
 from darkroom.console.headers import secure
-from darkroom.console.i18n import language_of
+from darkroom.console.i18n import N_, language_of
 from darkroom.console.session import PATH, Session, Sessions, forget
 from darkroom.console.views import Views
 from darkroom.domain.accounts import Caller
@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 
 SIGN_IN = f"{PATH}/sign-in"
 CHOOSE_PROJECT = f"{PATH}/project"
+NO_PAGE = N_("There is no such page.")
 THEME = "darkroom_theme"
 THEMES = ("auto", "light", "dark")
 

@@ -9,7 +9,7 @@ from starlette.types import Scope
 
 from darkroom.console import apps, assets, images, jobs, new_server, servers, sign_in, terminals
 from darkroom.console.forms import Values
-from darkroom.console.pages import Guest, Pages
+from darkroom.console.pages import NO_PAGE, Guest, Pages
 from darkroom.console.rooms import Rooms
 from darkroom.console.session import PATH
 from darkroom.console.views import Views
@@ -23,7 +23,7 @@ def routes(rooms: Rooms, throttle: Throttle, flavours: Sequence[Flavour], clock:
     make = Pages(rooms.sessions, throttle, Views())
 
     async def nothing(_guest: Guest, _: Values) -> Response:
-        raise NotFound("There is no such page.")
+        raise NotFound(NO_PAGE)
 
     return [
         _FrontDoor("/", _enter, methods=["GET"]),

@@ -8,14 +8,18 @@ from starlette.routing import BaseRoute
 
 from darkroom.console import live
 from darkroom.console.forms import Form, Values, first
+from darkroom.console.i18n import N_
+from darkroom.console.labels import NOT_ALLOWED
 from darkroom.console.listing import PAGE, ROWS, Listing, offset_of
 from darkroom.console.once import once_of
 from darkroom.console.pages import Pages, Visit, to
 from darkroom.console.rooms import Rooms
 from darkroom.console.session import PATH
+from darkroom.domain.accounts import Caller
+from darkroom.domain.events import Event
 from darkroom.domain.ids import new_hex
-from darkroom.domain.servers import ALLOWED, Action, ImageOrder, ImageServer, ServerAccess, ServerStatus
-from darkroom.errors import DarkroomError, ImageNotFound, ServerNotReady
+from darkroom.domain.servers import ALLOWED, Action, ImageOrder, ImageServer, ServerAccess
+from darkroom.errors import ImageNotFound, Refused, ServerNotReady
 from darkroom.http.parameters import Text
 from darkroom.wire.servers import ImageDescription, ImageName
 
@@ -23,8 +27,6 @@ SERVERS: Final = f"{PATH}/servers"
 NAME: Final = Text("name", 64)
 #: Events of a server that its page shows.
 EVENTS: Final = 30
-#: States in which a server stays until somebody does something.
-_AT_REST: Final = frozenset({ServerStatus.ACTIVE, ServerStatus.BUILT, ServerStatus.ERROR})
 
 
 class NewImage(msgspec.Struct, kw_only=True):
@@ -50,8 +52,7 @@ def routes(make: Pages, rooms: Rooms) -> list[BaseRoute]:
         async def show() -> tuple[str, bool]:
             return visit.fragment("servers.html", "live", **await listed(visit)), True
 
-        _, events = await rooms.watching.project_events(visit.caller, visit.project_id, after=None)
-        return live.stream(visit, rooms.sessions, events, show)
+        return await live.stream(visit, rooms, show)
 
     async def one(visit: Visit) -> ImageServer:
         return await rooms.servers.show(visit.caller, visit.project_id, visit.id_of("server_id"))
@@ -59,17 +60,15 @@ def routes(make: Pages, rooms: Rooms) -> list[BaseRoute]:
     async def shown(visit: Visit) -> dict[str, object]:
         """Return what a server's page shows, which may change at any moment."""
         server = await one(visit)
-        _, events = await rooms.servers.events(visit.caller, visit.project_id, server.id, offset=0, limit=EVENTS)
         return {
             "server": server,
-            "events": events,
+            "events": await _history(rooms, visit, server),
             "base": await _image_name(rooms, visit, server.base_image_id),
             "built": await _image_name(rooms, visit, server.image_id),
             "access": await _access(rooms, visit, server),
-            "can_build": server.status in ALLOWED[Action.BUILD],
+            "refusals": _refusals(server, visit.caller),
             "can_watch": server.status in ALLOWED[Action.WATCH]
             and visit.caller.may("workspace:imageServer:openConsole"),
-            "can_delete": server.status in ALLOWED[Action.DELETE],
         }
 
     async def show_server(visit: Visit) -> Response:
@@ -80,8 +79,7 @@ def routes(make: Pages, rooms: Rooms) -> list[BaseRoute]:
             return visit.fragment("server.html", "live", **await shown(visit)), True
 
         await one(visit)
-        _, events = await rooms.watching.project_events(visit.caller, visit.project_id, after=None)
-        return live.stream(visit, rooms.sessions, events, show)
+        return await live.stream(visit, rooms, show)
 
     async def build_form(visit: Visit) -> Response:
         server = await one(visit)
@@ -97,7 +95,7 @@ def routes(make: Pages, rooms: Rooms) -> list[BaseRoute]:
             try:
                 once = once_of(visit.request, sent)
                 job_id = await rooms.servers.build(visit.caller, visit.project_id, server.id, order, once)
-            except DarkroomError as error:
+            except Refused as error:
                 form.refuse(error)
             else:
                 return to(f"{PATH}/jobs/{job_id}")
@@ -132,6 +130,27 @@ def routes(make: Pages, rooms: Rooms) -> list[BaseRoute]:
     ]
 
 
+def _refusals(server: ImageServer, caller: Caller) -> dict[str, str]:
+    """Return why this caller cannot build an image of a server or delete it now; empty reasons if it can."""
+    wanted = {
+        "build": (Action.BUILD, "recreate", N_("An image can be built when the server is active.")),
+        "delete": (Action.DELETE, "batchDelete", N_("It can be deleted when its job has ended.")),
+    }
+    return {
+        name: NOT_ALLOWED
+        if not caller.may(f"workspace:imageServer:{right}")
+        else ("" if server.status in ALLOWED[action] else not_now)
+        for name, (action, right, not_now) in wanted.items()
+    }
+
+
+async def _history(rooms: Rooms, visit: Visit, server: ImageServer) -> list[Event]:
+    """Return what has happened to a server last, newest first, if the user may know."""
+    if not visit.caller.may("workspace:imageServer:listEvents"):
+        return []
+    return (await rooms.servers.events(visit.caller, visit.project_id, server.id, offset=0, limit=EVENTS))[1]
+
+
 async def _image_name(rooms: Rooms, visit: Visit, image_id: str) -> tuple[str, str]:
     """Return an image's id and name; the name is empty if the image is not there or may not be seen."""
     if not image_id or not visit.caller.may("ims:images:get"):
@@ -144,7 +163,7 @@ async def _image_name(rooms: Rooms, visit: Visit, image_id: str) -> tuple[str, s
 
 async def _access(rooms: Rooms, visit: Visit, server: ImageServer) -> ServerAccess | None:
     """Return how to log in, if the user may know and anybody can."""
-    if not visit.caller.may("workspace:imageServer:getAccess") or server.status not in _AT_REST:
+    if not visit.caller.may("workspace:imageServer:getAccess"):
         return None
     try:
         return await rooms.servers.access(visit.caller, visit.project_id, server.id)
