@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from darkroom.guests import Kit, build_kit
 from darkroom.settings import Settings
 from integration.guest_harness import Agent
 
+_RSA_KEY = "/etc/dropbear/dropbear_rsa_host_key"
 FLAVOUR, MEMORY_MIB = "darkroom.tiny", 256
 
 
@@ -88,10 +89,7 @@ def bare(folder: Path, base: Path, accelerator: str) -> Iterator[Agent]:
     )  # fmt: skip
     process = subprocess.Popen(command.machine(order), cwd=folder, stdin=subprocess.DEVNULL)
     try:
-        while not (folder / layout.AGENT_SOCKET).exists():
-            assert process.poll() is None, "QEMU ended at once"
-            time.sleep(0.01)
-        agent = Agent(folder / layout.AGENT_SOCKET)
+        agent = _agent(folder / layout.AGENT_SOCKET, process)
         try:
             agent.greet()
             yield agent
@@ -102,13 +100,21 @@ def bare(folder: Path, base: Path, accelerator: str) -> Iterator[Agent]:
         process.wait()
 
 
+def _agent(path: Path, process: subprocess.Popen[bytes]) -> Agent:
+    while True:
+        try:
+            return Agent(path)
+        except (FileNotFoundError, ConnectionRefusedError):  # QEMU does not listen yet
+            assert process.poll() is None, "QEMU ended at once"
+            time.sleep(0.01)
+
+
 def with_account(base: Path, folder: Path, accelerator: str, name: str, password: str) -> Path:
-    """Return a copy of a disk in which an account may log in by its password."""
+    """Return a copy of a disk in which an account may log in by its password, also to Packer, which wants RSA."""
     with bare(folder, base, accelerator) as agent:
-        agent.sh(f"useradd -m {name} && echo {name}:{password} | chpasswd && sync")
-        with suppress(AssertionError, OSError, TimeoutError):
-            agent.call("guest-shutdown", mode="powerdown")
-        time.sleep(1)
+        agent.sh(f"useradd -m {name} && echo {name}:{password} | chpasswd")
+        agent.sh(f"dropbearkey -t rsa -f {_RSA_KEY} && sed -i 's#/usr/sbin/dropbear .*#& -r {_RSA_KEY}#' /etc/inittab")
+        agent.sh("sync")
     made = folder / "with-account.qcow2"
     subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(folder / layout.FIRST_DISK), str(made)], check=True)
     return made

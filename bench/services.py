@@ -15,6 +15,7 @@ import psycopg
 
 from bench import records
 from bench.load import Request
+from bench.processes import ROOT
 from bench.records import Jobs
 from contract.service_process import Service
 from darkroom.wire.signing import sign
@@ -27,6 +28,7 @@ QUIET = {
     "DARKROOM_POLL_INTERVAL": "5",
 }
 SAMPLE = 20_000
+VERSIONS = ROOT / "src" / "darkroom" / "store" / "migrations" / "versions"
 
 
 def cache() -> Path:
@@ -57,11 +59,12 @@ def running(service: Service) -> Iterator[Service]:
 
 @contextmanager
 def on_sqlite(number: int) -> Iterator[tuple[Service, Jobs]]:
-    """Run a service over so many jobs on SQLite, made the first time."""
-    data = cache() / f"sqlite-{number}"
+    """Run a service over so many jobs on SQLite, made the first time, and anew where the tables have changed since."""
+    data = cache() / f"sqlite-{number}-{max(path.name[:4] for path in VERSIONS.glob('[0-9]*.py'))}"
     told = data / "jobs.json"
     if not told.exists():
-        shutil.rmtree(data, ignore_errors=True)
+        for former in cache().glob(f"sqlite-{number}-*"):
+            shutil.rmtree(former)
         _fill_sqlite(data, number)
     jobs = msgspec.json.decode(told.read_bytes(), type=Jobs)
     with running(Service(data, settings=QUIET)) as service:
