@@ -72,7 +72,7 @@ class JobWrites:
             .where(jobs.c.status == JobStatus.RUNNING, jobs.c.admitted.is_(True), jobs.c.job_type == job_type)
             .group_by(jobs.c.project_id)
         )
-        return Counter({project: count for project, count in rows})
+        return Counter(dict(rows.all()))
 
     def running(self, job_type: JobType, project_id: ProjectId) -> int:
         """Return how many jobs of a type a project has that have not ended, waiting ones among them."""

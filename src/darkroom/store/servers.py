@@ -158,7 +158,7 @@ class ServerWrites:
             .where(sa.or_(image_servers.c.status.in_(WITH_MACHINES), image_servers.c.keep_until > 0))
             .group_by(image_servers.c.project_id)
         )
-        return Counter({project: count for project, count in rows})
+        return Counter(dict(rows.all()))
 
     def set_access(self, server: ImageServer, access: ServerAccess, at: int, *, job: Job) -> None:
         """Keep how the server's account signs in, sealed."""
