@@ -29,7 +29,8 @@ serve: $(READY) ## Run the service to use it for real; DATA=/some/folder says wh
 
 test: $(READY) ## Set everything up, then check the code and run all tests
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 3 --dist loadfile tests/unit tests/contract tests/integration tests/e2e
+	@$(BIN)/python -m pytest tests/crash  # by itself: it forks, which a process with threads must not
 
 crash: $(READY) ## Kill the service at every instruction of every job, and see that all ends right
 	@PYTHONPATH=tests $(BIN)/python -m crash
