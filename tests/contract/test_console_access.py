@@ -1,6 +1,6 @@
 """Who may do what at the console: signing in and out, sessions, foreign requests, roles, and headers of answers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import quote
 
 import httpx2
@@ -271,6 +271,17 @@ def test_a_reader_sees_and_changes_nothing(guest: Browser, service: Service, ima
             answer = guest.submit(path)
             assert answer.status_code == 403
             assert "Your roles do not allow" in words(answer.text)
+
+
+def test_who_asks_too_often_is_told_so_on_a_page(new_service: Callable[..., Service]) -> None:
+    service = new_service(settings={"DARKROOM_THROTTLE_READS": "2"})
+    with browser(service.endpoint) as opened:
+        opened.sign_in(*(service.credentials[name] for name in ("account", "user", "password")))
+
+        answers = [opened.get(JOBS) for _ in range(3)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert "Wait a minute" in words(answers[2].text)
 
 
 # Headers

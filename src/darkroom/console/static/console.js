@@ -16,7 +16,7 @@ function localise() {
 
 function look() {
   localise();
-  for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = false;
+  for (const button of document.querySelectorAll("button[data-copy]")) button.hidden = !navigator.clipboard; // needs HTTPS
 }
 
 look();
