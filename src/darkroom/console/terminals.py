@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Final
 
-import structlog
 from starlette.responses import Response
 from starlette.routing import BaseRoute, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -18,13 +17,11 @@ from darkroom.console.session import Sessions
 from darkroom.domain.accounts import Caller
 from darkroom.domain.ids import ProjectId
 from darkroom.drivers.base import Channel
-from darkroom.errors import DarkroomError, Fault
+from darkroom.http.operations import socket
 from darkroom.http.requests import path_id
 from darkroom.http.terminals import accept, pump
 from darkroom.http.throttle import Throttle
 from darkroom.services.terminals import Terminals
-
-log = structlog.get_logger(__name__)
 
 Connect = Callable[..., Awaitable[Channel]]
 _PATH: Final = f"{SERVERS}/{{server_id}}"
@@ -44,17 +41,8 @@ def routes(make: Pages, sessions: Sessions, throttle: Throttle, terminals: Termi
         answer.headers["content-security-policy"] = policy(style_src=f"'nonce-{nonce}'")  # xterm.js makes its styles
         return answer
 
-    def socket(path: str, connect: Connect) -> WebSocketRoute:
-        async def endpoint(websocket: WebSocket) -> None:
-            try:
-                await serve(websocket, connect)
-            except DarkroomError:
-                raise
-            except Exception:  # the framework answers for these on plain HTTP alone
-                log.exception("terminal failed", path=path)
-                raise Fault from None
-
-        return WebSocketRoute(path, endpoint)
+    def terminal(path: str, connect: Connect) -> WebSocketRoute:
+        return socket(path, lambda websocket: serve(websocket, connect))
 
     async def serve(websocket: WebSocket, connect: Connect) -> None:
         csrf.check_origin(websocket.headers)
@@ -72,8 +60,8 @@ def routes(make: Pages, sessions: Sessions, throttle: Throttle, terminals: Termi
     return [
         make.read(f"{_PATH}/screen", show_screen),
         make.read(f"{_PATH}/serial", show_serial),
-        socket(f"{_PATH}/screen", terminals.screen),
-        socket(f"{_PATH}/serial", terminals.serial),
+        terminal(f"{_PATH}/screen", terminals.screen),
+        terminal(f"{_PATH}/serial", terminals.serial),
     ]
 
 

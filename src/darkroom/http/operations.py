@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from darkroom.domain.accounts import Caller
 from darkroom.errors import DarkroomError, Fault
@@ -124,15 +124,26 @@ class Operations:
     def socket(self, path: str, handler: SocketHandler) -> WebSocketRoute:
         """Return a route whose handler accepts a WebSocket; an error before that is answered as on plain HTTP."""
 
-        async def endpoint(websocket: WebSocket) -> None:
-            try:
-                caller = await self._authenticator.caller(websocket)
-                self._throttle.check(caller.user_id, "GET")
-                await handler(caller, websocket, lambda: self._authenticator.caller_again(websocket))
-            except DarkroomError:
-                raise
-            except Exception:  # the framework answers for these on plain HTTP alone
-                log.exception("request failed unexpectedly", path=websocket.url.path)
-                raise Fault from None
+        async def serve(websocket: WebSocket) -> None:
+            caller = await self._authenticator.caller(websocket)
+            self._throttle.check(caller.user_id, "GET")
+            await handler(caller, websocket, lambda: self._authenticator.caller_again(websocket))
 
-        return WebSocketRoute(path, endpoint)
+        return socket(path, serve)
+
+
+def socket(path: str, serve: Callable[[WebSocket], Awaitable[None]]) -> WebSocketRoute:
+    """Return a route whose handler accepts a WebSocket; an error before that is answered as on plain HTTP."""
+
+    async def endpoint(websocket: WebSocket) -> None:
+        try:
+            await serve(websocket)
+        except DarkroomError:
+            raise
+        except WebSocketDisconnect:
+            log.debug("a client has gone before it was answered", path=websocket.url.path)
+        except Exception:  # the framework answers for these on plain HTTP alone
+            log.exception("request failed unexpectedly", path=websocket.url.path)
+            raise Fault from None
+
+    return WebSocketRoute(path, endpoint)

@@ -82,8 +82,14 @@ def routes(operations: Operations, terminals: Terminals) -> list[BaseRoute]:
 
 
 async def accept(websocket: WebSocket) -> None:
-    """Accept a WebSocket, with the subprotocol that is here for viewers which must have one."""
-    await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope.get("subprotocols", ()) else None)
+    """Accept a WebSocket, with the subprotocol that is here for viewers which must have one.
+
+    Raises WebSocketDisconnect if the client has gone meanwhile.
+    """
+    try:
+        await websocket.accept(SUBPROTOCOL if SUBPROTOCOL in websocket.scope.get("subprotocols", ()) else None)
+    except OSError:
+        raise WebSocketDisconnect(1006) from None
 
 
 async def pump(websocket: WebSocket, channel: Channel, allowed: Callable[[], Awaitable[object]]) -> None:
