@@ -27,14 +27,17 @@ def findings(plan: Plan) -> Iterator[Finding]:
             service.stop()
         service = Service(data, durations=SLOW, workers=256, settings=SETTINGS)
         stack.enter_context(running(service))
+        rest = [_rest(service, plan.seconds) for _ in range(plan.rounds)]
+        resident = resident_kib(_pid(service)) / 1024
         watched = [service.create(image, f"watched-{number}") for number in range(WATCHED)]
         service.succeeded(service.build(server))  # all others have begun by then
-        idle, busy, memory = [], [], []
+        idle, busy, memory, looking = [], [], [], []
         for _ in range(plan.rounds):
             idle.append(_round(service, server, plan.seconds))
-            before = resident_kib(_pid(service))
+            alone, before = _rest(service, plan.seconds), resident_kib(_pid(service))
             with _watching(service, watched):
                 memory.append((resident_kib(_pid(service)) - before) / WATCHED)
+                looking.append(_rest(service, plan.seconds)["cpu"] - alone["cpu"])
                 busy.append(_round(service, server, plan.seconds))
     what = f"{WATCHED} clients watching {WATCHED} running jobs"
     yield Comparison(
@@ -46,26 +49,28 @@ def findings(plan: Plan) -> Iterator[Finding]:
         Target("≤", 1.2),
     )
     yield Figure(f"{what}: memory of a watcher", "KiB", memory, at_most=50)
-    yield Figure(
-        f"{what}: share of a processor", "%", [100 * (b["cpu"] - i["cpu"]) for b, i in zip(busy, idle, strict=True)]
-    )
-    yield Figure("A service with nothing but running jobs: share of a processor", "%", [100 * i["rest"] for i in idle])
+    yield Figure(f"{what}: share of a processor", "%", looking)
+    yield Figure("An idle service, looking for jobs every 0.1 s: share of a processor", "%", of(rest, "cpu"))
+    yield Figure("An idle service: memory", "MiB", [resident])
 
 
 def _round(service: Service, server: str, seconds: float) -> Reading:
-    """Build one image after the other, then rest."""
-    times, began, used = [], time.monotonic(), cpu_seconds(_pid(service))
+    """Build one image after the other."""
+    times, began = [], time.monotonic()
     while time.monotonic() < began + seconds:
         started = time.monotonic()
         job = service.build(server)
         while service.job(job)["status"] == "RUNNING":
             time.sleep(0.005)
         times.append((time.monotonic() - started) * 1e3)
-    cpu = (cpu_seconds(_pid(service)) - used) / (time.monotonic() - began)
-    began, used = time.monotonic(), cpu_seconds(_pid(service))
-    time.sleep(seconds / 2)
-    rest = (cpu_seconds(_pid(service)) - used) / (time.monotonic() - began)
-    return {"p50": sorted(times)[len(times) // 2], "cpu": cpu, "rest": rest}
+    return {"p50": sorted(times)[len(times) // 2]}
+
+
+def _rest(service: Service, seconds: float) -> Reading:
+    """Let the service alone; return its share of a processor in per cent."""
+    used = cpu_seconds(_pid(service))
+    time.sleep(seconds)
+    return {"cpu": (cpu_seconds(_pid(service)) - used) / seconds * 100}
 
 
 def _pid(service: Service) -> int:
