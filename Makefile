@@ -29,7 +29,8 @@ serve: $(READY) ## Run the service to use it for real; DATA=/some/folder says wh
 
 test: $(READY) ## Set everything up, then check the code and run all tests
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/python -m pytest -n 3 --dist loadfile tests/unit tests/contract tests/integration tests/e2e
+	@$(BIN)/python -m pytest -n 3 --dist loadfile tests/unit tests/contract tests/integration
+	@$(BIN)/python -m pytest tests/e2e  # by itself: the browser's loop bars others from the process
 	@$(BIN)/python -m pytest tests/crash  # by itself: it forks, which a process with threads must not
 
 crash: $(READY) ## Kill the service at every instruction of every job, and see that all ends right
