@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from service_process import Service
+from service_process import Service, served
 
 from browser import Browser, browser
 
@@ -13,14 +13,8 @@ from browser import Browser, browser
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that works without taking time. It must end well and have met nothing unexpected."""
-    service = Service(tmp_path_factory.mktemp("service") / "data")
-    try:
-        service.start()
+    with served(tmp_path_factory.mktemp("service") / "data") as service:
         yield service
-        service.stop_cleanly()
-        assert not service.logged_errors()
-    finally:
-        service.end()
 
 
 @pytest.fixture(scope="session")

@@ -348,6 +348,36 @@ class Stranger:
 
 
 @contextmanager
+def served(data: Path, **how: Any) -> Iterator[Service]:
+    """Run a service. It must end well, and have met nothing unexpected."""
+    service = Service(data, **how)
+    try:
+        service.start()
+        yield service
+        service.stop_cleanly()
+        assert not service.logged_errors()
+    finally:
+        service.end()
+
+
+def held(service: Service, image: str, name: str) -> str:
+    """Start a create job that hangs while its guest boots; return its id once it does."""
+    service.fault("await_guest", name, hang=True, times=1)
+    job_id = service.create(image, name)
+
+    def hangs() -> bool:
+        steps = service.get(f"image-server-jobs/{job_id}/timeline")["steps"]
+        return any(step["name"] == "await guest" for step in steps)
+
+    eventually(hangs, "the guest boots")
+    return job_id
+
+
+def cancel(service: Service, job_id: str) -> None:
+    assert service.ask("POST", f"image-server-jobs/{job_id}/actions/cancel").status_code == 202
+
+
+@contextmanager
 def nothing_changes(service: Service) -> Iterator[None]:
     """See that no job, server or image comes or goes."""
     before = service.census()

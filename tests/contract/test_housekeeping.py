@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from people import Person
-from service_process import Service, eventually
+from service_process import Service, eventually, served
 from typer.testing import CliRunner, Result
 
 from darkroom.cli import app
@@ -27,14 +27,8 @@ UNKNOWN = "912345678901234567"
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A service that keeps house all the time."""
-    service = Service(tmp_path_factory.mktemp("house") / "data", settings={"DARKROOM_RECONCILE_INTERVAL": "0.1"})
-    try:
-        service.start()
+    with served(tmp_path_factory.mktemp("house") / "data", settings={"DARKROOM_RECONCILE_INTERVAL": "0.1"}) as service:
         yield service
-        service.stop_cleanly()
-        assert not service.logged_errors()
-    finally:
-        service.end()
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pexpect
 import pytest
-from service_process import PATIENCE, Service, eventually
+from service_process import PATIENCE, Service, cancel, held
 
 NewService = Callable[..., Service]
 SOURCE = Path(__file__).parents[2] / "src"
@@ -60,23 +60,6 @@ def piped(service: Service, *words: str, **more: str) -> subprocess.CompletedPro
         [sys.executable, "-m", "darkroom.cli", "--data", str(service.data), *words],
         env=environment(**more), capture_output=True, text=True, timeout=PATIENCE, check=False,
     )  # fmt: skip
-
-
-def held(service: Service, image: str, name: str) -> str:
-    """Start a create job that hangs while its guest boots; return its id once it does."""
-    service.fault("await_guest", name, hang=True, times=1)
-    job_id = service.create(image, name)
-
-    def hangs() -> bool:
-        steps = service.get(f"image-server-jobs/{job_id}/timeline")["steps"]
-        return any(step["name"] == "await guest" for step in steps)
-
-    eventually(hangs, "the guest boots")
-    return job_id
-
-
-def cancel(service: Service, job_id: str) -> None:
-    assert service.ask("POST", f"image-server-jobs/{job_id}/actions/cancel").status_code == 202
 
 
 # Watching

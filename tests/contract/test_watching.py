@@ -7,26 +7,9 @@ from typing import Any
 
 import httpx2
 import pytest
-from service_process import Service, eventually
+from service_process import Service, cancel, held
 
 NewService = Callable[..., Service]
-
-
-def held(service: Service, image: str, name: str) -> str:
-    """Start a create job that hangs while its guest boots; return its id once it does."""
-    service.fault("await_guest", name, hang=True, times=1)
-    job_id = service.create(image, name)
-
-    def hangs() -> bool:
-        steps = service.get(f"image-server-jobs/{job_id}/timeline")["steps"]
-        return any(step["name"] == "await guest" for step in steps)
-
-    eventually(hangs, "the guest boots")
-    return job_id
-
-
-def cancel(service: Service, job_id: str) -> None:
-    assert service.ask("POST", f"image-server-jobs/{job_id}/actions/cancel").status_code == 202
 
 
 def test_the_answer_is_held_until_the_job_changes(service: Service, image: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from people import Person
-from service_process import Service, eventually
+from service_process import Service, eventually, served
 from standardwebhooks import Webhook as Peer
 from typer.testing import CliRunner, Result
 
@@ -25,14 +25,8 @@ UNKNOWN = "912345678901234567"
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that may send to this machine."""
-    service = Service(tmp_path_factory.mktemp("service") / "data", settings=PRIVATE)
-    try:
-        service.start()
+    with served(tmp_path_factory.mktemp("service") / "data", settings=PRIVATE) as service:
         yield service
-        service.stop_cleanly()
-        assert not service.logged_errors()
-    finally:
-        service.end()
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
-from service_process import Service
+from service_process import Service, served
 from visits import EXPECTED, OpenPage, sign_in
 
 #: The machine's own Chromium: Playwright cannot bring one everywhere.
@@ -36,14 +36,8 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    service = Service(tmp_path_factory.mktemp("console") / "data", durations=PACE)
-    try:
-        service.start()
+    with served(tmp_path_factory.mktemp("console") / "data", durations=PACE) as service:
         yield service
-        service.stop_cleanly()
-        assert not service.logged_errors()
-    finally:
-        service.end()
 
 
 @pytest.fixture(scope="session")

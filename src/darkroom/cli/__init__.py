@@ -21,11 +21,11 @@ from darkroom.cli import (
     jobs,
     keys,
     kit,
+    machines,
     output,
     projects,
     roles,
     serve,
-    servers,
     users,
     webhooks,
 )
@@ -64,7 +64,7 @@ app = typer.Typer(
 app.command("serve")(serve.serve)
 app.command("doctor")(doctor.doctor)
 app.add_typer(images.app, name="images")
-app.add_typer(servers.app, name="servers")
+app.add_typer(machines.app, name="servers")  # the commands of `servers`, too
 app.add_typer(apps.app, name="apps")
 app.add_typer(jobs.app, name="jobs")
 app.add_typer(webhooks.app, name="webhooks")
