@@ -289,7 +289,7 @@ def test_names_that_are_markup_are_shown_as_they_are(service: Service, admin: Br
     server = service.succeeded(job_id)["sub_jobs"][0]["job_resource_info"]["resource_id"]
     named = Image(id=ImageId(new_uuid()), project_id=ProjectId(service.project_id), name=HOSTILE, description=HOSTILE)
     app = AppRecord(
-        id=RecordId("1"),
+        id=RecordId(job_id),  # the newest of all, and so on the first page
         app_id=AppId("1"),
         project_id=ProjectId(service.project_id),
         name=HOSTILE,

@@ -21,7 +21,7 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def command(service: Service, *words: str) -> Result:
-    return CliRunner().invoke(app, ["--data", str(service.data), *words])
+    return CliRunner().invoke(app, ["--data", str(service.data), *words], env={"COLUMNS": "200"})
 
 
 def evidence(service: Service, job_id: str) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ def driver(service: Service) -> SimulatedCompute:
 
 
 def command(service: Service, *words: str) -> Result:
-    return CliRunner().invoke(app, ["--data", str(service.data), *words])
+    return CliRunner().invoke(app, ["--data", str(service.data), *words], env={"COLUMNS": "200"})
 
 
 def events(service: Service, server_id: str) -> list[dict[str, Any]]:
@@ -89,7 +89,7 @@ def test_a_server_whose_machine_is_gone_is_in_error_and_the_command_says_why(hou
     assert "Its machine is gone" in shown.stdout
     told = command(house, "servers", "events", server)
     assert "server.moved" in told.stdout
-    assert "reason Its machine is gone" in " ".join(told.stdout.split()), "however it was folded"
+    assert "reason Its machine is gone" in told.stdout
     house.succeeded(house.delete(server))
 
 
