@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
@@ -231,9 +232,13 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 async def _work(settings: Settings) -> None:
     """Run jobs until told to stop."""
+    told = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # By the loop: an exception raised by a handler may strike a callback of a library, and be lost there.
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
     async with Service(settings).running():
         log.info("working", driver=settings.driver, data=str(settings.data))
-        await asyncio.Event().wait()
+        await told.wait()
 
 
 async def _serve(settings: Settings, listener: socket.socket) -> None:

@@ -94,7 +94,8 @@ class Points:
                 connection.info.setdefault("written", {}).update(written)
 
         def rolled_back(connection: sa.Connection) -> None:
-            connection.info.pop("written", None)
+            if not connection.invalidated:  # what was on it has ended with it
+                connection.info.pop("written", None)
 
         Database.write_now = write_now  # type: ignore[method-assign]
         sa.event.listen(sa.Engine, "before_cursor_execute", executing)
