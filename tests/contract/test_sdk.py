@@ -282,7 +282,7 @@ def test_servers_are_listed_newest_first_by_name_id_and_enterprise_project(
 ) -> None:
     orders = [
         service.order(image, name=name, enterprise_project_id=enterprise)
-        for name, enterprise in (("Filter_one", None), ("Filter-two", "ep-7"), ("Filter1three", "0"))
+        for name, enterprise in (("Sieve_one", None), ("Sieve-two", "ep-7"), ("Sieve1three", "0"))
     ]
     jobs = [service.accept("POST", "image-servers", order) for order in orders]
     ids = [service.succeeded(job)["sub_jobs"][0]["job_resource_info"]["resource_id"] for job in jobs]
@@ -295,16 +295,16 @@ def test_servers_are_listed_newest_first_by_name_id_and_enterprise_project(
         return [server["id"] for server in raw["items"]]
 
     one, two, three = ids
-    assert listed(server_name="filter") == [three, two, one], "part of the name, in either case of letters"
-    assert listed(server_name="r_o") == [one], "an underscore is no wildcard"
-    assert listed(server_name="F%r") == [], "nor is a percent sign"
+    assert listed(server_name="sieve") == [three, two, one], "part of the name, in either case of letters"
+    assert listed(server_name="e_o") == [one], "an underscore is no wildcard"
+    assert listed(server_name="S%e") == [], "nor is a percent sign"
     assert listed(server_id=two) == [two]
     assert listed(server_id=two, server_name="one") == []
     assert listed(server_id=f"0{two}") == listed(server_id="no-such") == []
     assert listed(enterprise_project_id="ep-7") == [two]
-    assert listed(server_name="filter", enterprise_project_id="0") == [three, one]
-    assert listed(server_name="filter", enterprise_project_id="") == [three, two, one]
-    page = whole(client.list_image_servers(sdk.ListImageServersRequest(server_name="filter", limit=1, offset=1)))
+    assert listed(server_name="sieve", enterprise_project_id="0") == [three, one]
+    assert listed(server_name="sieve", enterprise_project_id="") == [three, two, one]
+    page = whole(client.list_image_servers(sdk.ListImageServersRequest(server_name="sieve", limit=1, offset=1)))
     assert (page["count"], [server["id"] for server in page["items"]]) == (3, [two])
 
 
