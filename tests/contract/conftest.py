@@ -1,4 +1,4 @@
-"""The service under test: one for the whole session, or one for a test that ends and starts it."""
+"""The service under test: one for each file, or one for a test that ends and starts it."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,14 +10,14 @@ from service_process import Service, served
 from browser import Browser, browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that works without taking time. It must end well and have met nothing unexpected."""
     with served(tmp_path_factory.mktemp("service") / "data") as service:
         yield service
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def image(service: Service) -> str:
     """An image to start servers from."""
     return service.add_image()
