@@ -67,6 +67,7 @@ from darkroom.workflows.kept import Reaper
 from darkroom.workflows.plan import Limits, Tools
 from darkroom.workflows.reconcile import Machines
 from darkroom.workflows.reconcile_apps import AppUploads
+from darkroom.workflows.reconcile_captures import Captures
 from darkroom.workflows.reconcile_images import ImageFiles
 from darkroom.workflows.retention import Retention
 from darkroom.workflows.webhooks import Postman
@@ -274,6 +275,7 @@ def _chores(settings: Settings, tools: Tools, engine: Engine) -> list[Chore]:
     return [
         Chore("admission", every, engine.readmit),
         Chore("machines", every, Machines(tools).reconcile),
+        Chore("captures", every, Captures(tools).reconcile),
         Chore("kept machines", every, Reaper(tools).reap),
         Chore("images", every, ImageFiles(tools).reconcile),
         Chore("applications", every, AppUploads(tools).reconcile),

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from darkroom.workflows.takeover import LOST_DATABASE
 
+from . import runs
 from .fleet import Fleet, Worker, claims_file, eventually, fleet, fought_over, writes_of
 from .matrix import Matrix, Outcome
 from .model import problems
+from .place import in_child
 from .points import Point
 
 
@@ -69,6 +71,9 @@ def _thought_dead(ours: Fleet, point: Point) -> None:
     ours.until_over()
     _is_refused(ours, zombie)
     _end(ours)
+    # What it has done to the machine meanwhile no job knows of.
+    code = in_child(lambda: runs.put_in_order(ours.place), ours.place.log)
+    assert code == 0, f"the service that puts things in order ended with {code}"
 
 
 def _robbed(ours: Fleet, point: Point) -> None:
@@ -102,7 +107,8 @@ def play(matrix: Matrix, handover: Handover) -> Outcome:
     try:
         with fleet(place, matrix.mutate) as ours:
             HANDOVERS[handover.what](ours, handover.point)
-        wrong = problems(place, prepared.scenario.end, prepared.world)
+        put_in_order = handover.what == "thought dead"
+        wrong = problems(place, prepared.scenario.end, prepared.world, put_in_order=put_in_order)
         wrong += [f"two workers wrote by turns to the job {job}" for job in fought_over(place)]
     except AssertionError as error:
         wrong = [str(error)]

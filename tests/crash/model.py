@@ -67,12 +67,17 @@ def look(place: Place) -> World:
     return _without_chance(world)
 
 
-def problems(place: Place, end: End, undisturbed: World | None) -> list[str]:
-    """Return what is wrong with a place in which all has ended; nothing if it is as it must be."""
+def problems(place: Place, end: End, undisturbed: World | None, *, put_in_order: bool = False) -> list[str]:
+    """Return what is wrong with a place in which all has ended; nothing if it is as it must be.
+
+    Where it has been put in order, events may tell of what was nobody's.
+    """
     try:
         world = look(place)
     except json.JSONDecodeError as error:
         return [f"a machine's record cannot be read: {error}"]
+    if put_in_order:
+        world["events"] = [row for row in world["events"] if not row[2].endswith(".orphan_removed")]
     found = [*_unlike(world, end), *broken(place)]
     for part in undisturbed or ():
         if world[part] != undisturbed[part]:  # type: ignore[index]

@@ -440,6 +440,15 @@ def test_a_capture_leaves_nothing_but_its_image(driver: Harness, captured: Captu
     assert driver.traces(captured.plain_capture) == []
 
 
+def test_a_capture_is_listed_until_it_is_discarded(driver: Harness, machine: Guest, run: Run[Any]) -> None:
+    capture = new_capture()
+    assert (machine.key, capture) not in run(driver.compute.captures())
+    run(driver.compute.snapshot(machine.key, capture))
+    assert (machine.key, capture) in run(driver.compute.captures())
+    run(driver.compute.discard(machine.key, capture))
+    assert (machine.key, capture) not in run(driver.compute.captures())
+
+
 def test_a_discarded_capture_cannot_be_flattened_again(
     driver: Harness, machine: Guest, captured: Captured, run: Run[Any]
 ) -> None:

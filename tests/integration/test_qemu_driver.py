@@ -321,6 +321,21 @@ def test_a_crash_after_the_flip_does_not_flip_twice(world: World, machine: Serve
     run(world.compute.discard(machine, capture))
 
 
+def test_a_capture_that_is_discarded_right_after_the_flip_loses_nothing(world: World) -> None:
+    key = world.boot()
+    capture = new_capture()
+    run(world.compute.snapshot(key, capture))
+    taken = forget_flip(world, key, capture)
+    world.sh(key, "echo later >/opt/later; sync")
+    run(world.compute.discard(key, capture))
+    assert world.record(key).disk == taken.active
+    world.kill(key)
+    run(world.compute.create(key, world.spec()))
+    run(world.compute.await_guest(key, timeout=120))
+    assert world.sh(key, "cat /opt/later").strip() == "later"
+    run(world.compute.delete(key))
+
+
 def test_a_machine_that_died_after_the_flip_keeps_what_it_wrote(world: World) -> None:
     key = world.boot()
     capture = new_capture()

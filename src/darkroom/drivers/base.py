@@ -206,8 +206,14 @@ class Compute(Protocol):
         Raises CaptureFailed or HostFull, and leaves no half image then.
         """
 
+    async def captures(self) -> list[tuple[ServerId, JobId]]:
+        """Return every capture of which something is still there, with the machine whose disk it froze."""
+
     async def discard(self, key: ServerId, capture: JobId) -> None:
-        """Remove what a capture needed for itself. The machine runs on, and images already made stay."""
+        """Remove what a capture needed for itself. The machine runs on, and images already made stay.
+
+        Raises SnapshotFailed where the machine does not say whether its disk was frozen.
+        """
 
 
 class ImageStore(Protocol):

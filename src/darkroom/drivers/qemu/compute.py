@@ -37,7 +37,7 @@ from darkroom.drivers.qemu.programs import ProgramFailed
 from darkroom.drivers.qemu.qemu_img import QemuImg
 from darkroom.drivers.qemu.qmp import MonitorFailed
 from darkroom.drivers.qemu.remains import remains
-from darkroom.drivers.qemu.snapshot import Flipper
+from darkroom.drivers.qemu.snapshot import Flipper, capture_of
 from darkroom.drivers.qemu.sockets import dial
 from darkroom.errors import (
     AccountFailed,
@@ -245,10 +245,19 @@ class QemuCompute:
         place = self._existing(key, CaptureFailed)
         return await self._captures.flatten(place, capture, image_id, progress)
 
+    async def captures(self) -> list[tuple[ServerId, JobId]]:
+        """See Compute."""
+        return [
+            (ServerId(place.home.name), JobId(capture))
+            for place in self._layout.machines()
+            for capture in place.captures()
+        ]
+
     async def discard(self, key: ServerId, capture: JobId) -> None:
         """See Compute. The frozen layer stays: the machine stands on it."""
         place = self._layout.machine(key)
         with suppress(FileNotFoundError):  # the machine is gone, and the capture with it
+            await self._settle(place, capture)
             await self._captures.discard(place, capture)
 
     @property
@@ -276,6 +285,17 @@ class QemuCompute:
         if not process.lives(place.vm):
             raise MachineFailed(f"There is no machine {key} that runs.")
         return place.vm
+
+    async def _settle(self, place: MachinePlace, capture: JobId) -> None:
+        """See to it that the machine's record tells which layer it writes to, before what else tells it goes."""
+        async with held(place.lock):
+            record = capture_of(place, capture)
+            if record is None or record.flipped:
+                return
+            try:
+                await Flipper(place, self._images.tool).settle()
+            except (MonitorFailed, OSError) as problem:
+                raise SnapshotFailed(f"The snapshot could not be discarded: {problem}.") from problem
 
     def _existing(
         self, key: str, fault: type[SnapshotFailed] | type[GeneraliseFailed] | type[CaptureFailed]

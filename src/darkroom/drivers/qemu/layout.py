@@ -77,6 +77,11 @@ class MachinePlace:
     def capture_records(self) -> Iterator[Path]:
         return self.home.glob("capture-*.json")
 
+    def captures(self) -> list[str]:
+        """Return the names of all captures of which something is left, be it a lock or a bench alone."""
+        left = (*self.home.glob("capture-*"), *self.vm.glob("capture-*"))
+        return sorted({path.stem.removeprefix("capture-") for path in left})
+
     def bench(self, capture: str) -> Path:
         """The working directory of the helper guest that generalises this capture."""
         return self.vm / f"capture-{_safe(capture)}"

@@ -252,6 +252,10 @@ class SimulatedCompute:
             raise CaptureFailed("The machine's disk has not been frozen.")
         return self._images.keep_guest(image_id, frozen.guest, total)
 
+    async def captures(self) -> list[tuple[ServerId, JobId]]:
+        await self._pass("captures", names=[])
+        return [(record.key, capture) for record in self._records.all() for capture in record.captures]
+
     async def discard(self, key: ServerId, capture: JobId) -> None:
         await self._pass("discard", key)
         with locked(self._lock):
