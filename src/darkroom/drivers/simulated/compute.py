@@ -59,6 +59,7 @@ class SimulatedCompute:
         self.faults = images.faults
         self._images, self._sleep, self._memory_limit_mib = images, sleep, memory_limit_mib
         self._records = Records(data / "simulated" / "machines", MachineRecord)
+        self._ports: dict[str, int] = {}
         self._released = Records(data / "simulated" / "released", MachineRecord)
         self._lock = data / "simulated" / ".lock"
 
@@ -353,5 +354,12 @@ class SimulatedCompute:
         self._records.put(record.key, record)
 
     def _free_port(self) -> int:
-        taken = {record.port for record in self._records.all()}
+        """Return a port that no machine has; the lock must be held. A machine keeps the one that it was given."""
+        known = self._ports
+        self._ports = {name: known.get(name) or self._port_of(name) for name in self._records.names()}
+        taken = set(self._ports.values())
         return next(port for port in range(2201, 1 << 16) if port not in taken)
+
+    def _port_of(self, name: str) -> int:
+        record = self._records.get(ServerId(name))
+        return record.port if record else 0

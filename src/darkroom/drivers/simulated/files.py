@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Generic, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -87,9 +87,13 @@ class Records(Generic[Record]):
     def get(self, name: str) -> Record | None:
         return self._read(self._path(name))
 
+    def names(self) -> list[str]:
+        """Return the names of all records, in their order."""
+        return sorted(unquote(path.stem) for path in self._folder.glob("*.json"))
+
     def all(self) -> list[Record]:
         """Return every record, in the order of their names."""
-        found = (self._read(path) for path in sorted(self._folder.glob("*.json")))
+        found = (self.get(name) for name in self.names())
         return [record for record in found if record is not None]
 
     def put(self, name: str, record: Record) -> None:
