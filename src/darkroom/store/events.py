@@ -18,6 +18,7 @@ _INSERT = (
     " WHERE NOT EXISTS (SELECT 1 FROM events WHERE once = :once)"
     " ON CONFLICT (once) DO NOTHING"
 )
+_HAS = sa.text("SELECT 1 FROM events WHERE once = :once")
 _INSERTS = {
     "sqlite": sa.text(_INSERT.format(transaction="0")),
     "postgresql": sa.text(_INSERT.format(transaction="pg_current_xact_id()::text::bigint")),
@@ -57,8 +58,11 @@ class EventWrites:
         resource_id: str = "",
         data: Mapping[str, Any] | None = None,
         once: str | None = None,
-    ) -> None:
-        """Write an event. With `once`, a second event of that name is left out: for steps that may run again."""
+    ) -> bool:
+        """Write an event. With `once`, a second event of that name is left out: for steps that may run again.
+
+        Say whether it was written.
+        """
         row = {
             "kind": kind,
             "at": at,
@@ -69,11 +73,11 @@ class EventWrites:
             "data": to_json(data or {}),
             "once": once,
         }
-        self._connection.execute(_INSERTS[self._connection.dialect.name], row)
+        return bool(self._connection.execute(_INSERTS[self._connection.dialect.name], row).rowcount)
 
     def has(self, once: str) -> bool:
         """Say whether an event of that name has been written."""
-        return self._connection.scalar(sa.text("SELECT 1 FROM events WHERE once = :once"), {"once": once}) is not None
+        return self._connection.scalar(_HAS, {"once": once}) is not None
 
 
 class Events:

@@ -14,6 +14,10 @@ from darkroom.store.events import EventWrites
 from darkroom.store.rows import key_of, to_json
 from darkroom.store.tables import evidence, jobs, sub_jobs
 
+# Of all statements the most frequent: each write of a job begins with the first one.
+_CLAIM = sa.select(jobs.c.claim).where(jobs.c.id == sa.bindparam("key")).with_for_update()
+_CANCELLED = sa.select(jobs.c.cancelled).where(jobs.c.id == sa.bindparam("key"))
+
 
 class JobWrites:
     """Changes jobs, each change with its event."""
@@ -102,8 +106,11 @@ class JobWrites:
 
     def is_claimed(self, job_id: JobId, claim: str) -> bool:
         """Say whether a claim still holds; if so it holds until the transaction ends."""
-        statement = sa.select(jobs.c.claim).where(jobs.c.id == key_of(job_id)).with_for_update()
-        return self._connection.scalar(statement) == claim
+        return self._connection.scalar(_CLAIM, {"key": key_of(job_id)}) == claim
+
+    def is_cancelled(self, job_id: JobId) -> bool:
+        """Say whether a job is to be cancelled."""
+        return bool(self._connection.scalar(_CANCELLED, {"key": key_of(job_id)}))
 
     def cancel(self, job: Job, at: int) -> None:
         """Have a job cancelled at its next safe point. What has ended meanwhile stays as it is."""

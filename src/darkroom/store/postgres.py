@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -9,7 +10,9 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 import asyncpg
+import psycopg
 import sqlalchemy as sa
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from darkroom.store.database import Database
 from darkroom.store.rows import Row
@@ -17,6 +20,8 @@ from darkroom.store.sealing import Sealer
 
 #: Seconds until a database that does not take a connection, or does not answer a read, counts as silent.
 CONNECT_TIMEOUT, READ_TIMEOUT = 5, 20
+#: Seconds after which a connection for writes is tried before it is used again.
+RESTED = 1.0
 _NAMED = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 
 
@@ -38,10 +43,12 @@ class PostgresDatabase(Database):
     def __init__(self, url: sa.URL, sealer: Sealer) -> None:
         engine = sa.create_engine(
             url.set(drivername="postgresql+psycopg"),
-            pool_pre_ping=True,
+            pool_use_lifo=True,
             pool_timeout=CONNECT_TIMEOUT,
             connect_args={"connect_timeout": CONNECT_TIMEOUT},
         )
+        sa.event.listen(engine, "checkout", _see_that_it_lives)
+        sa.event.listen(engine, "checkin", _note_that_it_lives)
         super().__init__(engine, sealer)
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
         self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[asyncpg.Pool]] = WeakKeyDictionary()
@@ -94,6 +101,21 @@ class PostgresDatabase(Database):
             command_timeout=READ_TIMEOUT,
             reset=_leave,
         )
+
+
+def _see_that_it_lives(connection: psycopg.Connection, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    """Have a connection replaced that has rested and is dead. One that was used a moment ago is believed to live."""
+    if time.monotonic() - record.info.get("used", 0.0) < RESTED:
+        return
+    try:
+        connection.execute("SELECT 1")
+        connection.rollback()
+    except psycopg.Error as error:
+        raise sa.exc.DisconnectionError from error
+
+
+def _note_that_it_lives(_connection: psycopg.Connection | None, record: ConnectionPoolEntry) -> None:
+    record.info["used"] = time.monotonic()
 
 
 async def _leave(_connection: Any) -> None:

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from darkroom.domain.jobs import Job, SubJob, SubJobStatus
 from darkroom.domain.timeline import seconds_left
+from darkroom.errors import Cancelled
 from darkroom.store.transaction import Transaction
 from darkroom.workflows.plan import Ending, Tools
+
+T = TypeVar("T")
 
 
 class JobLost(asyncio.CancelledError):
@@ -21,26 +24,35 @@ class Journal:
         """`attempt` tells steps that are meant to run once more from those that only run again after a crash."""
         self._tools, self._job, self._sub_job = tools, job, sub_job
         self._claim, self._attempt = claim, attempt
+        self._is_running = False
 
     @property
     def its(self) -> SubJob:
         assert self._sub_job is not None
         return self._sub_job
 
-    async def begin(self, name: str, phase: str, usual_ms: int | None) -> None:
-        """Record that a step begins, or that it is begun once more because it did not come to its end before."""
+    async def begin(self, name: str, phase: str, usual_ms: int | None) -> bool:
+        """Record that a step begins, or that it is begun once more because it did not come to its end before.
+
+        Where the job is to be cancelled, nothing more is done: then that is recorded of a step that was begun, and
+        the answer is False.
+        """
         at, data = self._tools.clock(), {"name": name, "phase": phase}
         left = seconds_left(0, 0, 0, usual_ms=usual_ms)
         known = {} if left is None else {"seconds_left": left}
 
-        def write(tx: Transaction) -> None:
-            tx.jobs.move(self.its, SubJobStatus.RUNNING, at)
-            if tx.events.has(self._once(phase, name, "started")):
+        def write(tx: Transaction) -> bool:
+            if phase == "do" and tx.jobs.is_cancelled(self._job.id):
+                self._end_if_begun(tx, name, at)
+                return False
+            if not self._is_running:
+                tx.jobs.move(self.its, SubJobStatus.RUNNING, at)
+            if not self._add(tx, "started", at, data | known):
                 self._note(tx, "resumed", at, data)
-            else:
-                self._add(tx, "started", at, data | known)
+            return True
 
-        await self.write(write, lasting=False)
+        self._is_running = await self.write(write, lasting=False)
+        return self._is_running
 
     async def progress(self, name: str, phase: str, told: Mapping[str, Any], at: int) -> None:
         """Record how far a step is."""
@@ -52,17 +64,6 @@ class Journal:
         """Record how a step ended."""
         at, known = self._tools.clock(), {"name": name, "phase": phase, "status": status}
         await self.write(lambda tx: self._add(tx, "ended", at, known | data), lasting=False)
-
-    async def end_if_begun(self, name: str, error: str) -> None:
-        """Record that a step has failed, if a process began it and died in it: it is not begun again."""
-        at, data = self._tools.clock(), {"name": name, "phase": "do", "status": "FAILED", "error": error}
-
-        def write(tx: Transaction) -> None:
-            begun = tx.events.has(self._once("do", name, "started"))
-            if begun and not tx.events.has(self._once("do", name, "ended", "SUCCESS")):
-                self._add(tx, "ended", at, data)
-
-        await self.write(write)
 
     async def end_sub_job(self, status: SubJobStatus, ending: Ending) -> None:
         """Move the sub-job to its end and write the ending in one transaction; a repetition finds it there already."""
@@ -76,26 +77,35 @@ class Journal:
 
         await self.write(end)
 
-    async def write(self, work: Callable[[Transaction], object], *, lasting: bool = True) -> None:
+    async def write(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
         """Write in one transaction, unless another worker has claimed the job since. Raises JobLost then.
 
         What is said of steps need not be `lasting`: the checkpoint after the step lies behind it in the same log of
         the database and makes both last, and without the checkpoint the step is run and recorded again (ADR 0024).
         """
 
-        def fenced(tx: Transaction) -> None:
+        def fenced(tx: Transaction) -> T:
             if not tx.jobs.is_claimed(self._job.id, self._claim):
                 raise JobLost(f"another worker has taken over the job {self._job.id}")
-            work(tx)
+            return work(tx)
 
-        await self._tools.store.write(fenced, lasting=lasting)
+        return await self._tools.store.write(fenced, lasting=lasting)
 
-    def _add(self, tx: Transaction, what: str, at: int, data: Mapping[str, Any]) -> None:
-        """Write an event of a step, unless a repetition has written it before."""
-        self._note(tx, what, at, data, once=self._once(data["phase"], data["name"], what, data.get("status", "")))
+    def _end_if_begun(self, tx: Transaction, name: str, at: int) -> None:
+        """Record that a step has failed, if a process began it and died in it: it is not begun again."""
+        begun = tx.events.has(self._once("do", name, "started"))
+        if begun and not tx.events.has(self._once("do", name, "ended", "SUCCESS")):
+            error = f"{name}: {Cancelled().message}"
+            self._add(tx, "ended", at, {"name": name, "phase": "do", "status": "FAILED", "error": error})
 
-    def _note(self, tx: Transaction, what: str, at: int, data: Mapping[str, Any], *, once: str | None = None) -> None:
-        tx.events.add(
+    def _add(self, tx: Transaction, what: str, at: int, data: Mapping[str, Any]) -> bool:
+        """Write an event of a step, unless a repetition has written it before; say whether it was written."""
+        return self._note(
+            tx, what, at, data, once=self._once(data["phase"], data["name"], what, data.get("status", ""))
+        )
+
+    def _note(self, tx: Transaction, what: str, at: int, data: Mapping[str, Any], *, once: str | None = None) -> bool:
+        return tx.events.add(
             f"step.{what}",
             at,
             self.its.project_id,

@@ -57,7 +57,7 @@ class Work:
     job: Job
     sub_job: SubJob
     tools: Tools
-    write: Callable[[Callable[[Transaction], object]], Awaitable[None]]
+    write: Callable[[Callable[[Transaction], object]], Awaitable[object]]
     progress: Progress
 
     @property

@@ -57,10 +57,6 @@ class Runner:
 
     async def do(self, step: Step) -> StepResult:
         """Do a step, unless the job is to be cancelled."""
-        if await self._tools.store.jobs.is_cancelled(self._job.id):
-            fault = self._fault(step.name, Cancelled())
-            await self._journal.end_if_begun(step.name, fault["message"])
-            return StepResult(fault=fault)
         return await self._carry_out(step.name, "do", step.do)
 
     async def undo(self, step: Step) -> StepResult:
@@ -117,7 +113,8 @@ class Runner:
 
     async def _carry_out(self, name: str, phase: str, action: Action) -> StepResult:
         usual_ms = await self._usual_ms(name) if phase == "do" else None
-        await self._journal.begin(name, phase, usual_ms)
+        if not await self._journal.begin(name, phase, usual_ms):
+            return StepResult(fault=self._fault(name, Cancelled()))
         progress = ProgressWriter(partial(self._journal.progress, name, phase), self._tools.clock, usual_ms)
         try:
             doing = action(self._work(progress))
