@@ -310,3 +310,5 @@ class QemuCompute:
             process.reap()
             for place in self._layout.machines():
                 serial.trim(place.vm)
+                if process.lives(place.vm):
+                    asyncio.run(self._lifecycle(place.home.name).relieve())

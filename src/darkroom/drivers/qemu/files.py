@@ -93,9 +93,12 @@ def sync_file(path: Path) -> None:
 def write_record(path: Path, record: msgspec.Struct) -> None:
     """Write `record` as JSON, durably; whoever reads `path` sees the old record or the new one."""
     fresh = path.with_name(path.name + ".new")
-    fresh.write_bytes(msgspec.json.encode(record))
-    sync_file(fresh)
-    fresh.replace(path)
+    try:
+        fresh.write_bytes(msgspec.json.encode(record))
+        sync_file(fresh)
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 

@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -15,7 +17,7 @@ from darkroom.drivers.qemu.agent import AgentRefused, AgentSilent, agent
 from darkroom.drivers.qemu.files import held, remove_tree, sync_folder, write_record
 from darkroom.drivers.qemu.layout import MachinePlace
 from darkroom.drivers.qemu.machines import MachineRecord, Machines, answers, record_of, uuid_of
-from darkroom.drivers.qemu.qmp import MonitorFailed
+from darkroom.drivers.qemu.qmp import MonitorFailed, monitor
 from darkroom.drivers.qemu.snapshot import Flipper, is_held
 from darkroom.errors import MachineFailed
 
@@ -23,6 +25,9 @@ _log = logging.getLogger(__name__)
 
 #: Seconds that a guest gets to shut down when it is released.
 _SHUTDOWN: Final = 120.0
+#: Seconds that QEMU gets to say how it is, and bytes of room with which a guest that ran out of it may go on.
+_LOOK: Final = 2.0
+_ROOM: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,18 @@ class Lifecycle:
                 await self._flipper.settle()
         except (MonitorFailed, OSError) as problem:
             _log.warning("the machine %s could not be taken over: %s", self._key, problem)
+
+    async def relieve(self) -> None:
+        """Let the guest run on that QEMU has stopped, for there was no room for what it wrote, once there is some."""
+        with suppress(MonitorFailed, OSError):
+            async with monitor(self.place.vm, limit=_LOOK) as qemu:
+                if await qemu.status() != "io-error":
+                    return
+                if shutil.disk_usage(self.place.vm).free < _ROOM:
+                    _log.warning("the machine %s stands still until there is room on the disk", self._key)
+                    return
+                await qemu.do("cont")
+                _log.warning("the machine %s stood still for want of room on the disk, and goes on", self._key)
 
     @property
     def _key(self) -> str:
