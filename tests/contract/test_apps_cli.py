@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import command
 from service_process import FLAVOUR, Service
-from typer.testing import CliRunner, Result
-
-from darkroom.cli import app
+from typer.testing import Result
 
 Run = Callable[..., Result]
 
@@ -17,7 +16,7 @@ Run = Callable[..., Result]
 @pytest.fixture(scope="module")
 def run(service: Service) -> Run:
     def run(*words: str) -> Result:
-        return CliRunner().invoke(app, ["--data", str(service.data), *words])
+        return command(service, *words)
 
     return run
 

@@ -8,20 +8,15 @@ from typing import Any
 
 import httpx2
 import pytest
+from commands import command
 from service_process import Service, eventually, nothing_changes
-from typer.testing import CliRunner, Result
 
-from darkroom.cli import app
 from darkroom.drivers.simulated import Fault
 from darkroom.errors import GuestSilent
 
 NewService = Callable[..., Service]
 KEEP = "Darkroom-Keep-On-Failure"
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-def command(service: Service, *words: str) -> Result:
-    return CliRunner().invoke(app, ["--data", str(service.data), *words], env={"COLUMNS": "200"})
 
 
 def evidence(service: Service, job_id: str) -> list[dict[str, Any]]:

@@ -9,11 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from commands import command
 from people import Person
 from service_process import Service, eventually, served
-from typer.testing import CliRunner, Result
 
-from darkroom.cli import app
 from darkroom.domain.ids import ImageId, ServerId, Snowflakes
 from darkroom.domain.images import Image, ImageStatus
 from darkroom.domain.times import now_ms
@@ -38,10 +37,6 @@ def base(house: Service) -> str:
 
 def driver(service: Service) -> SimulatedCompute:
     return SimulatedCompute(service.data, SimulatedImageStore(service.data))
-
-
-def command(service: Service, *words: str) -> Result:
-    return CliRunner().invoke(app, ["--data", str(service.data), *words], env={"COLUMNS": "200"})
 
 
 def events(service: Service, server_id: str) -> list[dict[str, Any]]:

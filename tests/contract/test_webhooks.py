@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import command
 from people import Person
 from service_process import Service, eventually, served
 from standardwebhooks import Webhook as Peer
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from darkroom.cli import app
 from darkroom.wire.times import parse
 from receiver import Receiver, receiving
 
@@ -384,7 +384,7 @@ def test_who_may_only_read_sees_webhooks_and_changes_none(service: Service, rece
 
 @pytest.fixture
 def run(service: Service) -> Callable[..., Result]:
-    return lambda *words: CliRunner().invoke(app, ["--data", str(service.data), "webhooks", *words])
+    return lambda *words: command(service, "webhooks", *words)
 
 
 def test_the_command_keeps_webhooks(run: Callable[..., Result], service: Service, receiver: Receiver) -> None:
