@@ -2,7 +2,7 @@
 
 from darkroom.domain.ids import new_uuid
 from darkroom.domain.jobs import JobType
-from darkroom.domain.servers import ServerStatus
+from darkroom.domain.servers import ServerAccess, ServerStatus
 from darkroom.drivers.base import Door, GuestAccount, MachineSpec
 from darkroom.errors import AppNotFound, AttachFailed, JobFault
 from darkroom.store.transaction import Transaction
@@ -33,9 +33,9 @@ async def await_guest(work: Work) -> None:
 
 
 async def admit_account(work: Work) -> Detail:
-    store, server = work.tools.store, await work.server()
-    access = await store.servers.access(server)
-    door = await work.tools.compute.admit(work.server_id, await _account(work))
+    server = await work.server()
+    access = await work.tools.store.servers.access(server)
+    door = await work.tools.compute.admit(server.id, _account(access))
     known = access.with_door(door.address, door.port, door.host_key)
     await work.write(lambda tx: tx.servers.set_access(server, known, work.tools.clock(), job=work.job))
     return {"account": access.account, "address": door.address, "port": door.port}
@@ -44,8 +44,7 @@ async def admit_account(work: Work) -> Detail:
 async def log_in(work: Work) -> None:
     access = await work.tools.store.servers.access(await work.server())
     door = Door(address=access.address, port=access.port, host_key=access.host_key)
-    account = await _account(work)
-    await work.tools.compute.try_login(work.server_id, account, door, timeout=work.tools.limits.login)
+    await work.tools.compute.try_login(work.server_id, _account(access), door, timeout=work.tools.limits.login)
 
 
 async def attach_applications(work: Work) -> Detail:
@@ -115,8 +114,7 @@ async def _spec(work: Work) -> MachineSpec:
     )
 
 
-async def _account(work: Work) -> GuestAccount:
-    access = await work.tools.store.servers.access(await work.server())
+def _account(access: ServerAccess) -> GuestAccount:
     return GuestAccount(
         name=access.account, password=access.password, public_key=access.public_key, private_key=access.private_key
     )
