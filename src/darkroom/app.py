@@ -11,7 +11,6 @@ from typing import Any
 import structlog
 import uvicorn
 import uvloop
-from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from darkroom import __version__
@@ -24,16 +23,17 @@ from darkroom.domain.times import now_ms
 from darkroom.drivers.base import Compute, ImageStore
 from darkroom.drivers.outbound import Outbound
 from darkroom.errors import Unavailable
-from darkroom.http import application, health, iam, openapi, watching
 from darkroom.http import apps as app_routes
 from darkroom.http import attach as attach_routes
 from darkroom.http import evidence as evidence_routes
+from darkroom.http import health, iam, openapi, watching
 from darkroom.http import images as image_routes
 from darkroom.http import jobs as job_routes
 from darkroom.http import servers as server_routes
 from darkroom.http import terminals as terminal_routes
 from darkroom.http import upkeep as upkeep_routes
 from darkroom.http import webhooks as webhook_routes
+from darkroom.http.application import Application
 from darkroom.http.auth import Authenticator
 from darkroom.http.operations import Operations
 from darkroom.http.sockets import WebSockets
@@ -166,7 +166,7 @@ class Service:
                 await stack.enter_async_context(self.postman.running())
             yield
 
-    def application(self) -> Starlette:
+    def application(self) -> Application:
         """Return the ASGI application; it expects the service to run."""
         throttle = Throttle(reads=self.settings.throttle_reads, changes=self.settings.throttle_changes)
         operations = Operations(Authenticator(self.iam.identity, now_ms), throttle)
@@ -185,7 +185,7 @@ class Service:
             *iam.routes(operations, self.iam, self.settings.region),
             *health.routes(self.store, self.settings.driver),
         ]
-        return application.application([*self._console(throttle), *described, *openapi.routes(described)])
+        return Application([*self._console(throttle), *described, *openapi.routes(described)])
 
     def _console(self, throttle: Throttle) -> list[BaseRoute]:
         """Return the routes of the web console; none, if what it takes from npm is not there."""

@@ -1,97 +1,85 @@
 """The ASGI application: all routes, a request id on every answer, every error in the contract's envelope."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from random import getrandbits
 
 import structlog
-from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from darkroom.errors import DarkroomError, Fault, MethodNotAllowed, UnknownPath
 from darkroom.http.answers import JSON
+from darkroom.http.routing import Crossroads
 from darkroom.wire.errors import envelope_for
 
 log = structlog.get_logger(__name__)
-
 
 #: Messages that carry an answer's headers: of a request, of a WebSocket that is refused, of one that is accepted.
 _BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start", "websocket.accept"})
 
 
-def application(routes: Sequence[BaseRoute]) -> Starlette:
-    """Return the application that serves these routes."""
-    app = Starlette(
-        routes=routes,
-        middleware=[Middleware(RequestId)],
-        exception_handlers={
-            DarkroomError: _refuse,
-            HTTPException: _refuse_by_status,
-            Exception: _fail,
-        },
-    )
-    app.router.redirect_slashes = False
-    app.router.default = _unknown_path
-    return app
+class Application:
+    """Serves routes. What is common to all answers is done here, once: there are no layers around it."""
 
-
-class RequestId:
-    """Puts an id on every request, and on its answer as `X-Request-Id` (contract section 2.4)."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, routes: Sequence[BaseRoute]) -> None:
+        self.routes = routes
+        self._crossroads = Crossroads(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
-            await self._app(scope, receive, send)
-            return
         request_id = f"{getrandbits(128):032x}"  # tells requests apart, and need not be hard to guess
-        own = [(b"x-request-id", request_id.encode())]
-        if scope["path"].startswith("/v3"):  # the identity service has its own word for it
-            own.append((b"x-iam-trace-id", request_id.encode()))
         scope.setdefault("state", {})["request_id"] = request_id
+        begun = False
 
-        async def send_with_id(message: Message) -> None:
+        def send_with_id(message: Message) -> Awaitable[None]:
+            """Put the request's id on its answer (contract section 2.4)."""
+            nonlocal begun
             if message["type"] in _BEGINNINGS:
-                message["headers"] = [*message.get("headers", ()), *own]
-            await send(message)
+                begun = True
+                message["headers"] = [*message.get("headers", ()), *_ids(scope["path"], request_id)]
+            return send(message)
 
-        await self._app(scope, receive, send_with_id)
+        try:
+            await self._serve(scope, receive, send_with_id)
+        except Exception as error:
+            if begun:
+                raise  # the server ends the connection
+            await self._refusal(HTTPConnection(scope), error)(scope, receive, send_with_id)
+
+    def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Hand over to the route that the request is for. Raises UnknownPath or HTTPException."""
+        wrong_method = False
+        for route in self._crossroads.at(scope["path"]):
+            match, more = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(more)
+                return route.handle(scope, receive, send)
+            wrong_method |= match is Match.PARTIAL
+        raise HTTPException(405) if wrong_method else UnknownPath
+
+    def _refusal(self, request: HTTPConnection, error: Exception) -> Response:
+        """Return the answer that tells of an error. The log has all of one that nobody expected, the answer nothing."""
+        path = request.url.path
+        if isinstance(error, HTTPException):  # of the framework: unknown files, and wrong methods
+            error = MethodNotAllowed() if error.status_code == 405 else UnknownPath()
+        if not isinstance(error, DarkroomError):
+            log.error("request failed unexpectedly", path=path, exc_info=error)
+            error = Fault()
+        elif isinstance(error, Fault):
+            log.error("request failed", path=path, code=error.code, reason=error.message, exc_info=error)
+        headers = {"allow": ", ".join(sorted(self._methods(path)))} if isinstance(error, MethodNotAllowed) else None
+        return JSON(envelope_for(path, error, request.state.request_id), error.status, headers)
+
+    def _methods(self, path: str) -> set[str]:
+        """Return the methods of a path: each has a route of its own."""
+        found = self._crossroads.at(path)
+        return {method for route in found if isinstance(route, Route) for method in route.methods or ()}
 
 
-async def _unknown_path(_scope: Scope, _receive: Receive, _send: Send) -> None:
-    raise UnknownPath
-
-
-async def _refuse(request: HTTPConnection, error: Exception) -> Response:
-    assert isinstance(error, DarkroomError)
-    if isinstance(error, Fault):
-        log.error("request failed", path=request.url.path, code=error.code, reason=error.message, exc_info=error)
-    return JSON(envelope_for(request.url.path, error, request.state.request_id), error.status)
-
-
-async def _refuse_by_status(request: Request, error: Exception) -> Response:
-    """Answer for the framework: it raises these for unknown paths and wrong methods."""
-    assert isinstance(error, HTTPException)
-    if error.status_code != 405:
-        return await _refuse(request, UnknownPath())
-    answer = await _refuse(request, MethodNotAllowed())
-    answer.headers["allow"] = ", ".join(sorted(_methods(request)))
-    return answer
-
-
-def _methods(request: Request) -> set[str]:
-    """Return the methods of the request's path: each has a route of its own."""
-    routes: list[BaseRoute] = request.app.routes
-    found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return {method for route in found if isinstance(route, Route) for method in route.methods or ()}
-
-
-async def _fail(request: Request, error: Exception) -> Response:
-    """Answer for what nobody expected: the log has it all, the answer nothing of it."""
-    log.error("request failed unexpectedly", path=request.url.path, exc_info=error)
-    return await _refuse(request, Fault())
+def _ids(path: str, request_id: str) -> list[tuple[bytes, bytes]]:
+    own = [(b"x-request-id", request_id.encode())]
+    if path.startswith("/v3"):  # the identity service has its own word for it
+        own.append((b"x-iam-trace-id", request_id.encode()))
+    return own

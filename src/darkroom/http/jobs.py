@@ -9,7 +9,7 @@ from starlette.routing import BaseRoute
 
 from darkroom.domain.accounts import Caller
 from darkroom.domain.jobs import Job, JobStatus, JobType, SubJobFilter, SubJobStatus
-from darkroom.http.answers import JSON
+from darkroom.http.answers import JSON, encode
 from darkroom.http.operations import Operations
 from darkroom.http.parameters import ID_LIMIT, PAGE, Choice, Choices, Text, page_of
 from darkroom.http.requests import decode, once_of, path_id, project_of, wait_of
@@ -33,13 +33,14 @@ def routes(operations: Operations, jobs: Jobs, retries: Retries, watching: Watch
     async def show_job(caller: Caller, request: Request) -> Response:
         """ShowImageJob: one job with its sub-jobs; `Prefer: wait=N` holds the answer until it changes."""
         job = await jobs.show(caller, project_of(request), path_id(request, "job_id"))
-        answer, known, wait = _versioned(job), request.headers.get("if-none-match"), wait_of(request)
-        if wait and known in (None, answer.headers["etag"]):
-            answer = _versioned(await watching.next_version(job, within=wait))
-            answer.headers["preference-applied"] = f"wait={wait}"
-        if known == answer.headers["etag"]:
-            return Response(status_code=304, headers={"etag": known})
-        return answer
+        known, wait, applied = request.headers.get("if-none-match"), wait_of(request), {}
+        body, tag = _version(job)
+        if wait and known in (None, tag):
+            body, tag = _version(await watching.next_version(job, within=wait))
+            applied = {"preference-applied": f"wait={wait}"}
+        if known == tag:
+            return Response(status_code=304, headers={"etag": tag})
+        return JSON(body, headers={"etag": tag, **applied})
 
     async def list_jobs(caller: Caller, request: Request) -> Response:
         """ListImageJobs: jobs of one type, newest first, without their sub-jobs."""
@@ -106,11 +107,10 @@ def routes(operations: Operations, jobs: Jobs, retries: Retries, watching: Watch
     ]
 
 
-def _versioned(job: Job) -> Response:
-    """Return the answer that shows a job, with the tag of this version of it."""
-    body = msgspec.json.encode(wire.job(job))
-    tag = f'"{sha256(body).hexdigest()[:20]}"'
-    return Response(body, headers={"etag": tag}, media_type=JSON.media_type)
+def _version(job: Job) -> tuple[msgspec.Raw, str]:
+    """Return a job as JSON, and the tag of this version of it."""
+    body = encode(wire.job(job))
+    return msgspec.Raw(body), f'"{sha256(body).hexdigest()[:20]}"'
 
 
 def _sub_jobs_wanted(request: Request, job_types: frozenset[JobType]) -> SubJobFilter:

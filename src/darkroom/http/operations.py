@@ -12,15 +12,15 @@ from typing import Any
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.routing import Match, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from darkroom.domain.accounts import Caller
 from darkroom.errors import DarkroomError, Fault
 from darkroom.http.auth import Authenticator
 from darkroom.http.parameters import Parameter
-from darkroom.http.requests import whole_body
+from darkroom.http.requests import QuickRequest, whole_body
 from darkroom.http.throttle import Throttle
 
 Handler = Callable[[Caller, Request], Awaitable[Response]]
@@ -57,17 +57,21 @@ class Operation(Route):
 
     def __init__(self, method: str, path: str, endpoint: Endpoint, description: Description) -> None:
         super().__init__(path, endpoint, methods=[method])
-        # The framework would look for an error here once more than it does for all routes together.
-        self.app = _answering(endpoint)
         self.method, self.description = method, description
+        self._methods = frozenset(self.methods or ())  # HEAD among them, where there is GET
 
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Do what the framework does, for the kind of route that this is: on HTTP alone, with texts as parameters."""
+        found = self.path_regex.match(scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            return Match.NONE, {}
+        match = Match.FULL if scope["method"] in self._methods else Match.PARTIAL
+        return match, {"endpoint": self.endpoint, "path_params": found.groupdict()}
 
-def _answering(endpoint: Endpoint) -> ASGIApp:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        answer = await endpoint(Request(scope, receive, send))
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer; errors are answered by the application, for all routes together."""
+        answer = await self.endpoint(QuickRequest(scope, receive, send))
         await answer(scope, receive, send)
-
-    return app
 
 
 def describe(handler: Callable[..., Any], **more: Any) -> Description:

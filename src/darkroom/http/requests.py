@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, TypeVar
 
 import msgspec
-from starlette.requests import HTTPConnection, Request
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
+from starlette.types import Scope
 
 from darkroom.domain.ids import ProjectId
 from darkroom.domain.requests import Once
@@ -23,11 +26,38 @@ WAIT_LIMIT = 60
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 
+class QuickHeaders(Headers):
+    """Headers that are found by their name at once; of several of one name, the first, as by the framework's."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(scope=scope)
+        self._first = dict(reversed(self._list))
+
+    def __getitem__(self, name: str) -> str:
+        return self._first[name.lower().encode("latin-1")].decode("latin-1")
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = self._first.get(name.lower().encode("latin-1"))
+        return default if value is None else value.decode("latin-1")
+
+
+class QuickRequest(Request):
+    """A request whose headers are asked for more than once or twice."""
+
+    @cached_property
+    def headers(self) -> Headers:
+        return QuickHeaders(self.scope)
+
+
 async def whole_body(request: Request) -> bytes:
     """Return the request's body. Raises TooLarge."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
+    body, more = bytearray(), True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
         if len(body) > BODY_LIMIT:
             raise TooLarge(f"The request body is larger than {BODY_LIMIT} bytes.")
     return bytes(body)
@@ -74,7 +104,10 @@ def once_of(request: Request, body: bytes, *more: str) -> Once | None:
 
 def wait_of(request: Request) -> int:
     """Return how many seconds, at most 60, the caller would have its answer held: `Prefer: wait=N` (RFC 7240)."""
-    for preference in request.headers.get("prefer", "").split(","):
+    preferences = request.headers.get("prefer")
+    if not preferences:
+        return 0
+    for preference in preferences.split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait" and _SECONDS.fullmatch(value.strip().strip('"')):
             return min(int(value.strip().strip('"')), WAIT_LIMIT)
