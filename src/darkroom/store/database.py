@@ -4,7 +4,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, NoReturn, TypeVar
 
 import sqlalchemy as sa
 
@@ -69,12 +69,16 @@ class Database(ABC):
         """Say whether what looks like a silent database is a mistake in what it was asked."""
         return False
 
+    def fail(self, error: Exception) -> NoReturn:
+        """Raise Unavailable for one of the errors of a `silent` database."""
+        if self._is_ours(error):
+            raise error
+        raise Unavailable("The database does not answer; try again later.") from error
+
     @contextmanager
     def answering(self) -> Iterator[None]:
         """Have Unavailable raised where the database does not answer."""
         try:
             yield
         except self.silent as error:
-            if self._is_ours(error):
-                raise
-            raise Unavailable("The database does not answer; try again later.") from error
+            self.fail(error)

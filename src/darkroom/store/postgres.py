@@ -1,4 +1,4 @@
-"""PostgreSQL: for many processes. Reads on asyncpg, one pool for each event loop; writes on psycopg."""
+"""PostgreSQL: for many processes. Reads on asyncpg, on connections of each event loop; writes on psycopg."""
 
 import asyncio
 import re
@@ -14,12 +14,11 @@ import psycopg
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from darkroom.store.connections import CONNECT_TIMEOUT, Connections
 from darkroom.store.database import Database
 from darkroom.store.rows import Row
 from darkroom.store.sealing import Sealer
 
-#: Seconds until a database that does not take a connection, or does not answer a read, counts as silent.
-CONNECT_TIMEOUT, READ_TIMEOUT = 5, 20
 #: Seconds after which a connection for writes is tried before it is used again.
 RESTED = 1.0
 _NAMED = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
@@ -51,15 +50,15 @@ class PostgresDatabase(Database):
         sa.event.listen(engine, "checkin", _note_that_it_lives)
         super().__init__(engine, sealer)
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Task[asyncpg.Pool]] = WeakKeyDictionary()
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
 
     def close(self) -> None:
         super().close()
-        for loop, making in self._pools.items():
+        for loop, connections in self._by_loop.items():
             # Where a loop has ended before us, as that of the workflows has, nothing can be asked of its connections.
-            if making.done() and not loop.is_closed():
-                making.result().terminate()
-        self._pools.clear()
+            if not loop.is_closed():
+                connections.terminate()
+        self._by_loop.clear()
 
     @contextmanager
     def _begin(self, *, lasting: bool) -> Iterator[sa.Connection]:
@@ -69,38 +68,25 @@ class PostgresDatabase(Database):
             yield connection
 
     async def one(self, sql: str, **parameters: Any) -> Row | None:
-        if _has_nul(parameters):
-            return None
-        text, names = _positional(sql)
-        with self.answering():
-            record = await (await self._pool()).fetchrow(text, *(parameters[name] for name in names))
-        return tuple(record) if record else None
+        rows = await self.all(sql, **parameters)
+        return rows[0] if rows else None
 
     async def all(self, sql: str, **parameters: Any) -> list[Row]:
         if _has_nul(parameters):
             return []
         text, names = _positional(sql)
-        with self.answering():
-            records = await (await self._pool()).fetch(text, *(parameters[name] for name in names))
+        try:
+            records = await self._connections().fetch(text, [parameters[name] for name in names])
+        except self.silent as error:
+            self.fail(error)
         return [tuple(record) for record in records]
 
-    async def _pool(self) -> asyncpg.Pool:
+    def _connections(self) -> Connections:
         loop = asyncio.get_running_loop()
-        making = self._pools.get(loop)
-        if making is None:
-            making = self._pools[loop] = loop.create_task(self._make_pool())
-        return await asyncio.shield(making)
-
-    async def _make_pool(self) -> asyncpg.Pool:
-        """Return a pool that connects when it is first used."""
-        return await asyncpg.create_pool(
-            self._dsn,
-            min_size=0,
-            max_size=10,
-            timeout=CONNECT_TIMEOUT,
-            command_timeout=READ_TIMEOUT,
-            reset=_leave,
-        )
+        connections = self._by_loop.get(loop)
+        if connections is None:
+            connections = self._by_loop[loop] = Connections(self._dsn)
+        return connections
 
 
 def _see_that_it_lives(connection: psycopg.Connection, record: ConnectionPoolEntry, _proxy: Any) -> None:
@@ -116,10 +102,6 @@ def _see_that_it_lives(connection: psycopg.Connection, record: ConnectionPoolEnt
 
 def _note_that_it_lives(_connection: psycopg.Connection | None, record: ConnectionPoolEntry) -> None:
     record.info["used"] = time.monotonic()
-
-
-async def _leave(_connection: Any) -> None:
-    """Give a connection back as it is: reads change nothing of it, and resetting it would cost each a round trip."""
 
 
 def _has_nul(parameters: dict[str, Any]) -> bool:

@@ -49,8 +49,10 @@ class SqliteDatabase(Database):
         return (self.engine if lasting else self._swift).begin()
 
     async def one(self, sql: str, **parameters: Any) -> Row | None:
-        with self.answering():
+        try:
             row: Row | None = self._reader().execute(sql, parameters).fetchone()
+        except self.silent as error:
+            self.fail(error)
         return row
 
     async def all(self, sql: str, **parameters: Any) -> list[Row]:
@@ -60,8 +62,10 @@ class SqliteDatabase(Database):
         return await asyncio.to_thread(self._all, sql, parameters)
 
     def _all(self, sql: str, parameters: dict[str, Any]) -> list[Row]:
-        with self.answering():
+        try:
             return self._reader().execute(sql, parameters).fetchall()
+        except self.silent as error:
+            self.fail(error)
 
     def _is_ours(self, error: Exception) -> bool:
         cause = getattr(error, "orig", None) or error

@@ -1,0 +1,98 @@
+"""Connections to PostgreSQL that reads share: no answer goes astray, and one that is broken is not used again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+import psycopg
+import pytest
+
+from darkroom.errors import Unavailable
+from darkroom.store.connections import LIMIT
+from darkroom.store.sealing import Sealer
+from darkroom.store.store import Store
+
+_OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+_ASLEEP = f"SELECT count(*) {_OTHERS} AND state = 'active' AND query LIKE '%pg_sleep%'"
+
+
+@asynccontextmanager
+async def reading(url: str) -> AsyncIterator[Callable[..., Awaitable[object]]]:
+    """Give what runs a read and returns its one value."""
+    store = Store(url, Sealer(Sealer.new_key()))
+
+    async def value(sql: str, **parameters: object) -> object:
+        ((found,),) = await store.database.all(sql, **parameters)
+        return found
+
+    try:
+        yield value
+    finally:
+        store.close()
+
+
+async def eventually(told: Callable[[], Awaitable[object]], wanted: object) -> None:
+    for _ in range(1000):
+        if await told() == wanted:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"it never became {wanted}")
+
+
+def test_a_read_that_is_cancelled_ends_in_the_database_too_and_nobody_gets_its_answer(postgres_url: str) -> None:
+    async def reads() -> None:
+        async with reading(postgres_url) as value:
+            await value("SELECT 1")
+            asleep = asyncio.create_task(value("SELECT 'slept' || pg_sleep(600)::text"))
+            await eventually(lambda: value(_ASLEEP), 1)
+            asleep.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await asleep
+            assert [await value("SELECT CAST(:n AS int)", n=n) for n in range(3)] == [0, 1, 2]
+            await eventually(lambda: value(_ASLEEP), 0)
+
+    asyncio.run(reads())
+
+
+def test_reads_that_are_many_share_few_connections_and_each_gets_its_own_answer(postgres_url: str) -> None:
+    async def reads() -> None:
+        async with reading(postgres_url) as value:
+            answers = await asyncio.gather(
+                *(value("SELECT CAST(:n AS int) FROM pg_sleep(0.01)", n=n) for n in range(100))
+            )
+            assert answers == list(range(100))
+            with psycopg.connect(postgres_url) as look:
+                assert look.execute(f"SELECT count(*) {_OTHERS}").fetchone() == (LIMIT,)
+
+    asyncio.run(reads())
+
+
+def test_connections_that_the_database_has_ended_are_replaced(postgres_url: str) -> None:
+    async def reads() -> None:
+        async with reading(postgres_url) as value:
+            await asyncio.gather(*(value("SELECT 1 FROM pg_sleep(0.05)") for _ in range(3)))
+            with psycopg.connect(postgres_url, autocommit=True) as another:
+                another.execute(f"SELECT pg_terminate_backend(pid) {_OTHERS}")
+
+            async def answer() -> object:
+                try:
+                    return await value("SELECT 1")
+                except Unavailable:  # nobody has heard of the end before
+                    return None
+
+            await eventually(answer, 1)
+            assert await asyncio.gather(*(value("SELECT 1 FROM pg_sleep(0.05)") for _ in range(3))) == [1, 1, 1]
+
+    asyncio.run(reads())
+
+
+def test_a_statement_that_is_refused_costs_no_connection(postgres_url: str) -> None:
+    async def reads() -> None:
+        async with reading(postgres_url) as value:
+            mine = await value("SELECT pg_backend_pid()")
+            with pytest.raises(asyncpg.UndefinedColumnError):
+                await value("SELECT nonsense")
+            assert await value("SELECT pg_backend_pid()") == mine
+
+    asyncio.run(reads())
