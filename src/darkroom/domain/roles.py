@@ -1,6 +1,7 @@
 """Roles: what callers may do, as patterns of actions (contract section 2.9); grants: who has a role, and where."""
 
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -23,8 +24,13 @@ class Role(msgspec.Struct, frozen=True, kw_only=True):
 
     def allows(self, action: str) -> bool:
         """Tell whether a pattern names the action and none takes it away."""
-        taken = any(fnmatchcase(action, pattern[1:]) for pattern in self.actions if pattern.startswith("!"))
-        return not taken and any(fnmatchcase(action, pattern) for pattern in self.actions)
+        return _allow(self.actions, action)
+
+
+@lru_cache(maxsize=4096)
+def _allow(patterns: tuple[str, ...], action: str) -> bool:
+    taken = any(fnmatchcase(action, pattern[1:]) for pattern in patterns if pattern.startswith("!"))
+    return not taken and any(fnmatchcase(action, pattern) for pattern in patterns)
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,6 +26,10 @@ _SUB_JOB = (
     "id, job_id, project_id, job_type, status, resource_id, resource_name,"
     " begin_time, end_time, error_code, error_message"
 )
+# An enumeration's members by their texts: to ask itself for them takes several times as long.
+_JOB_TYPES: dict[str, JobType] = {each: each for each in JobType}
+_JOB_STATUSES: dict[str, JobStatus] = {each: each for each in JobStatus}
+_SUB_JOB_STATUSES: dict[str, SubJobStatus] = {each: each for each in SubJobStatus}
 # One that is being undone may belong to a job that has ended: what was left behind is then cleaned up.
 _UNFINISHED = (
     'SELECT sub_jobs.resource_id, jobs."order" FROM jobs JOIN sub_jobs ON sub_jobs.job_id = jobs.id'
@@ -149,8 +153,8 @@ def _job(row: Row, its_sub_jobs: tuple[SubJob, ...] = ()) -> Job:
     return Job(
         id=JobId(str(job_id)),
         project_id=project_id,
-        job_type=JobType(job_type),
-        status=JobStatus(status),
+        job_type=_JOB_TYPES[job_type],
+        status=_JOB_STATUSES[status],
         begin_time=begin_time,
         end_time=end_time,
         sub_jobs_total=total,
@@ -167,8 +171,8 @@ def _sub_job(row: Row) -> SubJob:
         id=SubJobId(str(sub_job_id)),
         job_id=JobId(str(job_id)),
         project_id=project_id,
-        job_type=JobType(job_type),
-        status=SubJobStatus(status),
+        job_type=_JOB_TYPES[job_type],
+        status=_SUB_JOB_STATUSES[status],
         resource_id=resource_id,
         resource_name=resource_name,
         begin_time=begin_time,

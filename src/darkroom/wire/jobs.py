@@ -1,6 +1,6 @@
 """Jobs on the wire (contract sections 2.11 and 3.1 to 3.5): fields in the order of the seed page."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -74,11 +74,26 @@ class BatchDeleteImageSubJobs(msgspec.Struct):
 
 
 def job(found: domain.Job) -> ImageJob:
-    return ImageJob(**_common(found), sub_jobs=[sub_job(each) for each in found.sub_jobs])
+    return ImageJob(
+        id=found.id,
+        job_type=found.job_type,
+        begin_time=spell(found.begin_time),
+        end_time=_spell_end(found.end_time),
+        status=found.status,
+        sub_jobs_total=found.sub_jobs_total,
+        sub_jobs=list(map(sub_job, found.sub_jobs)),
+    )
 
 
 def job_info(found: domain.Job) -> ImageJobInfo:
-    return ImageJobInfo(**_common(found))
+    return ImageJobInfo(
+        id=found.id,
+        job_type=found.job_type,
+        begin_time=spell(found.begin_time),
+        end_time=_spell_end(found.end_time),
+        status=found.status,
+        sub_jobs_total=found.sub_jobs_total,
+    )
 
 
 def sub_job(found: domain.SubJob) -> ImageJobDetailInfo:
@@ -93,17 +108,6 @@ def sub_job(found: domain.SubJob) -> ImageJobDetailInfo:
         project_id=found.project_id,
         job_id=found.job_id,
     )
-
-
-def _common(found: domain.Job) -> dict[str, Any]:
-    return {
-        "id": found.id,
-        "job_type": found.job_type,
-        "begin_time": spell(found.begin_time),
-        "end_time": _spell_end(found.end_time),
-        "status": found.status,
-        "sub_jobs_total": found.sub_jobs_total,
-    }
 
 
 def _spell_end(end_time: int | None) -> str | UnsetType:

@@ -22,8 +22,8 @@ _SPELLED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,3}))?Z", re.A
 def spell(ms: int) -> str:
     """Return a time as `2024-05-20T10:39:49.61Z`: milliseconds, with the zeros at the end of the fraction cut off."""
     # strftime would take ten times as long, and every answer has several times.
-    text = (_NAIVE_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")
-    return f"{text.rstrip('0').rstrip('.')}Z"
+    text = (_NAIVE_EPOCH + timedelta(0, 0, 0, ms)).isoformat()
+    return text.rstrip("0") + "Z" if ms % 1000 else text + "Z"
 
 
 def parse(text: str) -> int:
