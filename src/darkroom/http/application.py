@@ -5,7 +5,6 @@ from random import getrandbits
 
 import structlog
 from starlette.exceptions import HTTPException
-from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Message, Receive, Scope, Send
@@ -46,10 +45,10 @@ class Application:
         except Exception as error:
             if begun:
                 raise  # the server ends the connection
-            await self._refusal(HTTPConnection(scope), error)(scope, receive, send_with_id)
+            await self._refusal(scope, error)(scope, receive, send_with_id)
 
     def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Hand over to the route that the request is for. Raises UnknownPath or HTTPException."""
+        """Hand over to the route that the request is for. Raises UnknownPath or MethodNotAllowed."""
         wrong_method = False
         for route in self._crossroads.at(scope["path"]):
             match, more = route.matches(scope)
@@ -57,12 +56,12 @@ class Application:
                 scope.update(more)
                 return route.handle(scope, receive, send)
             wrong_method |= match is Match.PARTIAL
-        raise HTTPException(405) if wrong_method else UnknownPath
+        raise MethodNotAllowed if wrong_method else UnknownPath
 
-    def _refusal(self, request: HTTPConnection, error: Exception) -> Response:
+    def _refusal(self, scope: Scope, error: Exception) -> Response:
         """Return the answer that tells of an error. The log has all of one that nobody expected, the answer nothing."""
-        path = request.url.path
-        if isinstance(error, HTTPException):  # of the framework: unknown files, and wrong methods
+        path: str = scope["path"]
+        if isinstance(error, HTTPException):  # of the framework, which serves the files
             error = MethodNotAllowed() if error.status_code == 405 else UnknownPath()
         if not isinstance(error, DarkroomError):
             log.error("request failed unexpectedly", path=path, exc_info=error)
@@ -70,7 +69,7 @@ class Application:
         elif isinstance(error, Fault):
             log.error("request failed", path=path, code=error.code, reason=error.message, exc_info=error)
         headers = {"allow": ", ".join(sorted(self._methods(path)))} if isinstance(error, MethodNotAllowed) else None
-        return JSON(envelope_for(path, error, request.state.request_id), error.status, headers)
+        return JSON(envelope_for(path, error, scope["state"]["request_id"]), error.status, headers)
 
     def _methods(self, path: str) -> set[str]:
         """Return the methods of a path: each has a route of its own."""

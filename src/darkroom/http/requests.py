@@ -2,14 +2,13 @@
 
 import re
 from collections.abc import Mapping
-from functools import cached_property
 from hashlib import sha256
 from typing import Any, TypeVar
 
 import msgspec
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, HTTPConnection, Request
-from starlette.types import Scope
+from starlette.types import Receive, Scope, Send
 
 from darkroom.domain.ids import ProjectId
 from darkroom.domain.requests import Once
@@ -44,9 +43,13 @@ class QuickHeaders(Headers):
 class QuickRequest(Request):
     """A request whose headers are asked for more than once or twice."""
 
-    @cached_property
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__(scope, receive, send)
+        self._quick = QuickHeaders(scope)
+
+    @property
     def headers(self) -> Headers:
-        return QuickHeaders(self.scope)
+        return self._quick
 
 
 async def whole_body(request: Request) -> bytes:

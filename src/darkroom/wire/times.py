@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Annotated
 
 from msgspec import Meta
@@ -16,9 +17,12 @@ Timestamp = Annotated[
 ]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NAIVE_EPOCH = _EPOCH.replace(tzinfo=None)
+#: Times that are kept spelled: jobs under way are asked for again and again, and begin when their sub-jobs do.
+_KEPT = 4096
 _SPELLED = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,3}))?Z", re.ASCII)
 
 
+@lru_cache(maxsize=_KEPT)
 def spell(ms: int) -> str:
     """Return a time as `2024-05-20T10:39:49.61Z`: milliseconds, with the zeros at the end of the fraction cut off."""
     # strftime would take ten times as long, and every answer has several times.
