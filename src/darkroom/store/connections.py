@@ -51,10 +51,10 @@ class Connections:
             self._drop(connection)
 
     def _take(self) -> asyncpg.Connection | None:
-        """Return the connection used last, unless the database has closed it since."""
+        """Return the connection used last, unless it has been closed since, or rested so long that it may be dead."""
         while self._idle:
-            _, connection = self._idle.pop()
-            if not connection.is_closed():
+            since, connection = self._idle.pop()
+            if not connection.is_closed() and self._loop.time() - since < IDLE_S:
                 return connection
             self._drop(connection)
         return None
