@@ -9,8 +9,8 @@ from darkroom.drivers.base import GuestAccount
 from darkroom.drivers.qemu.agent import Agent, AgentRefused, AgentSilent, agent
 from darkroom.errors import AccountFailed
 
-#: Seconds that cloud-init may take to finish a first boot, and that making the account may.
-_CLOUD_INIT, _ADMIT = 600.0, 180.0
+#: Seconds that making the account may take, of which cloud-init may need ten minutes to finish a first boot.
+_ADMIT: Final = 600.0 + 180.0
 _ACCOUNT = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 _PUBLIC_KEY = re.compile(r"[a-z0-9@.-]+ [A-Za-z0-9+/=]+(?: [ -~]*)?")
 _HOST_KEY = re.compile(r"^host-key: ([a-z0-9@.-]+ [A-Za-z0-9+/=]+)$", re.MULTILINE)
@@ -46,7 +46,6 @@ async def admit(vm: Path, name: str, account: GuestAccount) -> str:
     _must_be_usable(account)
     try:
         async with agent(vm, limit=20.0) as guest:
-            await _await_first_boot(guest)
             return await _admit(guest, name, account)
     except AgentSilent as problem:
         raise AccountFailed(f"The account {account.name!r} could not be made: {problem}.") from problem
@@ -61,12 +60,6 @@ def _must_be_usable(account: GuestAccount) -> None:
         raise AccountFailed(f"The account {account.name!r} cannot be made: its password is empty or not printable.")
     if not _PUBLIC_KEY.fullmatch(account.public_key.strip()):
         raise AccountFailed(f"The account {account.name!r} cannot be made: its public key is not one OpenSSH line.")
-
-
-async def _await_first_boot(guest: Agent) -> None:
-    """Let cloud-init finish, where there is one: it makes host keys and accounts of its own."""
-    wait = "command -v cloud-init >/dev/null 2>&1 || exit 0; cloud-init status --wait >/dev/null 2>&1"
-    await guest.run(["/bin/sh", "-c", wait], limit=_CLOUD_INIT)
 
 
 async def _admit(guest: Agent, name: str, account: GuestAccount) -> str:
