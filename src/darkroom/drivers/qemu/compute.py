@@ -53,6 +53,8 @@ from darkroom.errors import (
 _ROUND: Final = 10.0
 #: Seconds after which nobody is still at work on what is half written.
 _STALE: Final = 3600.0
+#: Seconds for which the line to a guest agent that has answered is kept for whoever is next to need it.
+_LINGER: Final = 0.5
 #: Seconds in which QEMU must let a viewer in.
 _LET_IN: Final = 10.0
 
@@ -136,7 +138,7 @@ class QemuCompute:
 
     async def await_guest(self, key: ServerId, *, timeout: float) -> None:
         """See Compute."""
-        place, deadline, pause = self._layout.machine(key), time.monotonic() + timeout, 0.1
+        place, deadline = self._layout.machine(key), time.monotonic() + timeout
         while True:
             if not process.lives(place.vm):
                 said = process.complaint(place.vm)
@@ -145,11 +147,11 @@ class QemuCompute:
             if left <= 0:
                 raise GuestSilent(f"The guest agent did not answer within {timeout:.0f} s.{serial.told(place.vm)}")
             try:
-                async with agent(place.vm, limit=min(2.0, left)):
+                # What we ask waits in the line until the guest opens it; hardly a moment is to be without a question.
+                async with agent(place.vm, limit=min(2.0, left), linger=_LINGER):
                     return
             except AgentSilent:
-                await asyncio.sleep(min(pause, max(0.0, deadline - time.monotonic())))
-                pause = min(pause * 1.3, 0.5)
+                await asyncio.sleep(0.02)
 
     async def admit(self, key: ServerId, account: GuestAccount) -> Door:
         """See Compute. The guest takes the name of its machine as its host name."""
