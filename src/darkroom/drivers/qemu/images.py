@@ -112,11 +112,15 @@ class ImageFolder:
             if await digest(path) != note.sha256:
                 raise ImageDamaged(f"The file of image {image_id} has been changed; its SHA-256 was {note.sha256}.")
             write_record(self.layout.image_note(image_id), msgspec.structs.replace(note, mtime_ns=state.st_mtime_ns))
+        return note.facts
+
+    async def try_reading(self, image_id: str) -> None:
+        """Raise ImageDamaged if QEMU's user cannot read an image."""
+        path = self.layout.image(image_id)
         try:
             await self.tool.info(path.parent, path.name)
         except ProgramFailed as problem:
             raise ImageDamaged(f"The file of image {image_id} cannot be read: {problem}.") from problem
-        return note.facts
 
     async def publish(self, partial: Path, image_id: str, *, sha256: str = "", progress: Progress) -> ImageFacts:
         """Give the finished file `partial` its name and note, durably, after which it is never written again."""

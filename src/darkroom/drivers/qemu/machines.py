@@ -66,23 +66,20 @@ class Machines:
     images: ImageFolder
     owner: Identity | None
 
-    async def check(self, spec: MachineSpec) -> int:
-        """Raise what Compute.check raises; return the size in bytes that the disk will have."""
+    async def check(self, spec: MachineSpec) -> None:
+        """Raise what Compute.check raises."""
         for program in PACKAGES:
             if shutil.which(program) is None:
                 raise missing(program)
-        facts = await self.images.verify(spec.image_id)
-        _check_memory(spec.memory_mib)
-        _check_room(self.images.layout.data)
-        # A disk shorter than its image would cut the guest's last partition off.
-        return max(spec.disk_bytes, facts.virtual_size)
+        await self._size(spec)
+        await self.images.try_reading(spec.image_id)
 
     async def prepare(self, place: MachinePlace, record: MachineRecord) -> None:
         """Make the folder and the first layer of the disk, if a crash or nobody has done so before."""
         make_folder(place.vm, self.owner)
         if (place.vm / record.disk).exists():
             return
-        size = await self.check(record.spec)
+        size = await self._size(record.spec)
         link_or_copy(self.images.layout.image(record.spec.image_id), place.vm / layout.BASE)
         try:
             await self.images.tool.create(place.vm, layout.FIRST_DISK, backing=layout.BASE, size=size)
@@ -101,6 +98,14 @@ class Machines:
                 continue
             return record
         raise MachineFailed(f"No free port was found for the machine's SSH in {_PORTS} attempts.")
+
+    async def _size(self, spec: MachineSpec) -> int:
+        """Return the size in bytes that the disk will have. Raises ImageDamaged, and HostFull if there is no room."""
+        facts = await self.images.verify(spec.image_id)
+        _check_memory(spec.memory_mib)
+        _check_room(self.images.layout.data)
+        # A disk shorter than its image would cut the guest's last partition off.
+        return max(spec.disk_bytes, facts.virtual_size)
 
     async def _launch(self, vm: Path, record: MachineRecord, groups: Sequence[int]) -> None:
         spec = record.spec
