@@ -87,7 +87,13 @@ def test_accounts_are_made_changed_and_removed(machine: Machine) -> None:
     agent = machine.agent
     for _ in range(2):
         agent.sh(PROVISION.format(long=LONG_NAME))
-    assert "(sudo)" in agent.sh("id ada")
+    agent.sh("useradd -m -G users,sudo eve")
+    for name in ("ada", "eve"):
+        assert "(sudo)" in agent.sh(f"id {name}")
+        assert agent.sh(f"id -gn {name}; stat -c %U:%G:%a /home/{name}").split() == [name, f"{name}:{name}:755"]
+    assert agent.sh("getent group 27; getent passwd eve").split()[0] == "sudo:x:27:ada,eve"
+    assert agent.try_sh("getent passwd nobody nowhere")[0] == 2
+    agent.sh("userdel -r eve")
     agent.call("guest-set-user-password", username="ada", crypted=False, password=base64.b64encode(b"p:\\w d").decode())
     assert agent.sh("grep ^ada: /etc/shadow").split(":")[1].startswith("$6$")
     assert agent.sh("su ada -c 'sudo -n id -u'").strip() == "0"
