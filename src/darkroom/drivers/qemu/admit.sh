@@ -32,7 +32,7 @@ have() {
     command -v "$1" >/dev/null 2>&1
 }
 
-# cloud-init makes host keys and accounts of its own.
+# Lets cloud-init finish, where there is one: it makes host keys and accounts of its own.
 await_first_boot() {
     ! have cloud-init || cloud-init status --wait </dev/null >/dev/null 2>&1 || true
 }
