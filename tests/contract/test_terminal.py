@@ -114,11 +114,12 @@ def test_a_restart_of_the_service_is_told_and_waited_for(new_service: NewService
         service.kill()
         child.expect("The service does not answer; waiting for it to come back.")
         service.start()
-        child.expect("The service is back; going on after the last event seen.")
+        child.expect("The service is back; going on after the last event seen.")  # told when both streams are
+        sooner = child.before
         code, rest = ended(child)
     assert code == 0
     for job_id in jobs:
-        assert f"Job {job_id}, create server" in rest
+        assert f"Job {job_id}, create server" in sooner + rest
     assert "does not answer" not in rest, "two streams broke, which is told once"
 
 
