@@ -283,6 +283,10 @@ class Service:
 
     # Behind the scenes
 
+    def hangs(self) -> None:
+        """Wait until every fault has struck that strikes so many times. That a step has begun does not say so yet."""
+        eventually(lambda: not any(fault.times for fault in self.faults.load().values()), "the faults strike")
+
     def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Read the database directly."""
         with closing(sqlite3.connect(f"file:{self.data / 'darkroom.db'}?mode=ro", uri=True, timeout=30)) as connection:
@@ -364,12 +368,7 @@ def held(service: Service, image: str, name: str) -> str:
     """Start a create job that hangs while its guest boots; return its id once it does."""
     service.fault("await_guest", name, hang=True, times=1)
     job_id = service.create(image, name)
-
-    def hangs() -> bool:
-        steps = service.get(f"image-server-jobs/{job_id}/timeline")["steps"]
-        return any(step["name"] == "await guest" for step in steps)
-
-    eventually(hangs, "the guest boots")
+    service.hangs()
     return job_id
 
 

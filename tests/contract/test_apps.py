@@ -473,6 +473,7 @@ def test_a_service_that_died_while_attaching_leaves_a_server_that_is_free_again(
     made, server = add(own, "cut-off"), own.new_server(own.add_image(), "target")
     own.fault("run", server, hang=True, times=1)
     attaching = attach_in_the_background(own, server, made["id"])
+    own.hangs()
     own.kill()
     attaching.join(20)
     own.start()
@@ -531,7 +532,7 @@ def test_an_application_that_was_removed_meanwhile_fails_the_create(own: Service
     own.fault("await_guest", "waiting", hang=True, times=1)
     body = own.order(image, name="waiting", attach_apps=[made["id"]])
     job_id = own.accept("POST", "image-servers", body)
-    eventually(lambda: own.machines(), "the machine is there")
+    own.hangs()
     assert own.ask("DELETE", f"apps/{made['id']}").status_code == 204
     own.kill()
     own.start()
@@ -544,12 +545,7 @@ def test_a_create_that_was_interrupted_while_attaching_goes_on(own: Service) -> 
     made, image = add(own, "resumed"), own.add_image()
     own.fault("run", "resumed", hang=True, times=1)
     job_id = own.accept("POST", "image-servers", own.order(image, name="resumed", attach_apps=[made["id"]]))
-
-    def is_attaching() -> bool:
-        steps = own.get(f"image-server-jobs/{job_id}/timeline")["steps"]
-        return [step["name"] for step in steps if step["status"] == "RUNNING"] == ["attach applications"]
-
-    eventually(is_attaching, "the applications are being attached")
+    own.hangs()
     own.kill()
     own.start()
     job = own.succeeded(job_id)

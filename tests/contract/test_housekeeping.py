@@ -115,12 +115,12 @@ def test_jobs_are_left_alone_however_long_they_take(house: Service, base: str) -
     building, deleting = (house.new_server(base, name) for name in ("busy-building", "busy-deleting"))
     house.fault("await_guest", "busy-creating", hang=True, times=1)
     creating = house.create(base, "busy-creating")
-    eventually(lambda: not house.faults.load()["await_guest"].times, "it hangs")
+    house.hangs()
     server = house.server_of(creating)
     house.fault("flatten", building, hang=True, times=1)
     house.fault("delete", deleting, hang=True, times=1)
     jobs = [creating, house.build(building), house.delete(deleting)]
-    eventually(lambda: not any(fault.times for fault in house.faults.load().values()), "they hang")
+    house.hangs()
     for key in (server, building, deleting):
         driver(house).switch_off(ServerId(key))
     rounds(house)
@@ -312,7 +312,7 @@ def test_a_service_that_dies_while_it_cleans_goes_on_with_it(new_service: Callab
     job_id, server = sub_job["job_id"], sub_job["job_resource_info"]["resource_id"]
     service.fault("delete", "dies", hang=True, times=1)
     clean(service, job_id)
-    eventually(lambda: not service.faults.load()["delete"].times, "it hangs")
+    service.hangs()
     assert service.job(job_id)["sub_jobs"][0]["status"] == "ROLLBACK"
     assert "end_time" not in service.job(job_id)["sub_jobs"][0]
     retried = service.ask("POST", f"image-server-jobs/{job_id}/actions/retry")

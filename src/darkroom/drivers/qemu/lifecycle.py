@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds that a guest gets to shut down when it is released.
 _SHUTDOWN: Final = 120.0
+#: Seconds in which a process that has been forked becomes QEMU.
+_START: Final = 10.0
 #: Seconds that QEMU gets to say how it is, and bytes of room with which a guest that ran out of it may go on.
 _LOOK: Final = 2.0
 _ROOM: Final = 64 * 1024 * 1024
@@ -133,8 +136,18 @@ class Lifecycle:
     async def _remove(self) -> None:
         for path in self.place.capture_records():
             await process.end(uuid_of(self._key, path.stem.removeprefix("capture-")))
-        await process.end(uuid_of(self._key))
+        await self._end()
         await asyncio.to_thread(remove_tree, self.place.home)
+
+    async def _end(self) -> None:
+        """End the machine's process, and one that a service which died has begun, and that has no name yet."""
+        deadline = time.monotonic() + _START
+        await process.end(uuid_of(self._key))
+        while process.lives(self.place.vm):
+            if time.monotonic() > deadline:
+                raise process.Undying("its process holds its lock, but is not to be found")
+            await asyncio.sleep(0.02)
+            await process.end(uuid_of(self._key))
 
     async def _shut_down(self) -> None:
         uuid = uuid_of(self._key)
