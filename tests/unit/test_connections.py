@@ -1,7 +1,7 @@
 """Connections to PostgreSQL that reads share: no answer goes astray, and one that is broken is not used again."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from darkroom.errors import Unavailable
+from darkroom.store import postgres
 from darkroom.store.connections import LIMIT
 from darkroom.store.sealing import Sealer
 from darkroom.store.store import Store
@@ -96,3 +97,43 @@ def test_a_statement_that_is_refused_costs_no_connection(postgres_url: str) -> N
             assert await value("SELECT pg_backend_pid()") == mine
 
     asyncio.run(reads())
+
+
+# Writes, which share connections of SQLAlchemy's
+
+
+def _cut_off(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as another:
+        another.execute(f"SELECT pg_terminate_backend(pid) {_OTHERS}")
+
+
+@pytest.fixture
+def store(postgres_url: str) -> Iterator[Store]:
+    store = Store(postgres_url, Sealer(Sealer.new_key()))
+    store.migrate()
+    yield store
+    store.close()
+
+
+def lock(store: Store) -> None:
+    store.database.write_now(lambda tx: tx.lock("anything"))
+
+
+def test_a_connection_that_has_rested_is_replaced_if_it_is_dead(
+    store: Store, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock(store)
+    _cut_off(postgres_url)
+    monkeypatch.setattr(postgres, "RESTED", 0.0)
+    lock(store)
+
+
+def test_a_connection_that_was_used_a_moment_ago_and_is_dead_fails_one_write_and_no_more(
+    store: Store, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "RESTED", 600.0)
+    lock(store)
+    _cut_off(postgres_url)
+    with pytest.raises(Unavailable):
+        lock(store)
+    lock(store)
