@@ -145,7 +145,7 @@ class Service:
             except TooNew as error:
                 raise CannotStart(f"{error} Start that version, or restore the backup made before it.") from None
             except Unavailable as error:
-                raise CannotStart(f"The database does not answer: {error.__cause__}") from None
+                raise _no_database(error) from None
             credentials = await self.iam.bootstrap()
             if credentials:
                 announce(self.settings.credentials, credentials)
@@ -160,7 +160,10 @@ class Service:
             await self.compute.start()
             stack.push_async_callback(self.compute.stop)
             stack.push_async_callback(asyncio.to_thread, self.engine.stop)
-            await asyncio.to_thread(self.engine.start)
+            try:
+                await asyncio.to_thread(self.engine.start)
+            except Unavailable as error:
+                raise _no_database(error) from None
             if self.settings.role != "api":
                 await stack.enter_async_context(self.housekeeping.running())
                 await stack.enter_async_context(self.postman.running())
@@ -206,6 +209,10 @@ class Service:
             apps=self.apps,
         )
         return console.routes(its_rooms, throttle, FLAVOURS, now_ms)
+
+
+def _no_database(error: Unavailable) -> CannotStart:
+    return CannotStart(f"The database does not answer: {error.__cause__}")
 
 
 def run(settings: Settings) -> None:

@@ -25,7 +25,7 @@ from .service import recorded
 #: Exit codes that a process may have after a blow; 0 is that of one that has brought its jobs to their end.
 _ENDS = {
     Kind.KILL: {-signal.SIGKILL, 0},
-    Kind.GONE: {takeover.LOST_DATABASE, 0},
+    Kind.GONE: {takeover.LOST_DATABASE, runs.CANNOT_START, 0},
     Kind.FORWARD: {0},
     Kind.BACK: {0},
 }

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from darkroom.domain.times import now_ms
 from darkroom.drivers.simulated import Faults
+from darkroom.startup import CannotStart
 
 from .blows import Blow, prepared
 from .place import Place
 from .points import Point
 from .scenarios import Scenario
 from .service import Api, lay, recorder, running, until_over
+
+#: How a process ends whose database is gone while it starts.
+CANNOT_START = 1
 
 
 async def furnish(place: Place, servers: Iterable[str]) -> None:
@@ -47,16 +51,20 @@ async def serve(place: Place, scenario: Scenario, *, blow: Blow | None = None, t
             loop.call_soon_threadsafe(hanging.set)
 
     lay(place, met)
-    async with running(place, **scenario.settings) as (service, api):
-        if scenario.asks:
-            await scenario.order(api)
-        canceller = asyncio.create_task(_cancel(place, api, hanging)) if scenario.hangs else None
-        await until_over(service, place)
-        if canceller:
-            canceller.cancel()
-        if blow:
-            await asyncio.sleep(0.3)  # the last points of all come after the end that is seen here
-        os._exit(0)
+    try:
+        async with running(place, **scenario.settings) as (service, api):
+            if scenario.asks:
+                await scenario.order(api)
+            canceller = asyncio.create_task(_cancel(place, api, hanging)) if scenario.hangs else None
+            await until_over(service, place)
+            if canceller:
+                canceller.cancel()
+            if blow:
+                await asyncio.sleep(0.3)  # the last points of all come after the end that is seen here
+            os._exit(0)
+    except CannotStart as refusal:  # jobs begin before the last of the start is done
+        print(refusal.message, flush=True)
+        os._exit(CANNOT_START)
 
 
 async def put_in_order(place: Place) -> None:

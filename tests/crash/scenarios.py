@@ -124,8 +124,8 @@ _KEPT = [
 
 _HANG = Fault(hang=True)
 _LATE = [
-    _failing_create("await_guest", "Darkroom.0002", _HANG, step_timeout=0.3),
-    _failing_create("try_login", "Darkroom.0002", _HANG, step_timeout=0.3),
+    _failing_create("await_guest", "Darkroom.0002", _HANG, step_timeout=1.0),
+    _failing_create("try_login", "Darkroom.0002", _HANG, step_timeout=1.0),
 ]
 
 

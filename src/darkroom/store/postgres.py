@@ -30,6 +30,7 @@ class PostgresDatabase(Database):
     silent = (
         *Database.silent,
         sa.exc.InterfaceError,
+        psycopg.OperationalError,
         asyncpg.PostgresConnectionError,
         asyncpg.OperatorInterventionError,
         asyncpg.InterfaceError,

@@ -52,14 +52,18 @@ class Engine:
         self._takeover: Takeover | None = None
 
     def start(self) -> None:
-        """Take up the jobs that a former process left unfinished, then wait for new ones. Blocks until it is ready."""
+        """Take up the jobs that a former process left unfinished, then wait for new ones. Blocks until it is ready.
+
+        Raises Unavailable.
+        """
         url = self._store.database.url
-        if self._works:
-            self._start_working(sa.make_url(url))
-        else:
+        with self._store.database.answering():
             DBOS.migrate(url)
-        self._client = DBOSClient(system_database_url=url, application_name=_NAME)
-        self._store.database.write_now(lambda tx: self.admit(tx, all_types=True))
+            # Before any job is worked on: one that ends lets others begin.
+            self._client = DBOSClient(system_database_url=url, application_name=_NAME)
+            self._store.database.write_now(lambda tx: self.admit(tx, all_types=True))
+            if self._works:
+                self._start_working(sa.make_url(url))
 
     def stop(self) -> None:
         """Stop working. Jobs in flight are left where they are, to be taken up by the next start or another worker."""
