@@ -3,7 +3,6 @@
 import asyncio
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +20,6 @@ from darkroom.workflows.retention import Retention
 from house import DAY, PROJECT, World
 
 KEY = ServerId("17")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.store.close()
 
 
 class Compute:

@@ -1,6 +1,5 @@
 """Machines of failed creations that are kept: until when, by whom they are removed, and what else is known of them."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,6 @@ from darkroom.workflows.kept import ORDERED, Reaper, drop_kept_machine, keep_mac
 from darkroom.workflows.plan import Work
 from darkroom.workflows.reconcile import GRACE_MS, Machines
 from house import MINUTE, PROJECT, World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.store.close()
 
 
 def work(world: World, server: ServerId, **order: Any) -> Work:

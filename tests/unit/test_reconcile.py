@@ -1,6 +1,5 @@
 """Reconciliation of machines: orphans go, stopped ones come back, gone ones are told of; jobs are not disturbed."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,13 +15,6 @@ from darkroom.workflows.retention import Retention
 from house import DAY, HOUR, MINUTE, PROJECT, World
 
 BUSY = [status for status in ServerStatus if status not in (ServerStatus.ACTIVE, ServerStatus.BUILT)]
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.store.close()
 
 
 def reconcile(world: World) -> list[Problem]:

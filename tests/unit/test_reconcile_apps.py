@@ -3,8 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -17,13 +16,6 @@ from darkroom.workflows.reconcile_images import SILENCE_MS, STALE
 from house import MINUTE, PROJECT, World, administrator
 
 ORDER = AppOrder(name="nginx", version="1", kind=AppKind.PACKAGE, file_name="nginx.deb")
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.store.close()
 
 
 @pytest.fixture

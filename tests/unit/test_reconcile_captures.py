@@ -1,8 +1,5 @@
 """Reconciliation of captures: those of jobs that have ended go, all others are let be."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from darkroom.domain.chores import Problem
@@ -10,13 +7,6 @@ from darkroom.domain.ids import JobId, ServerId
 from darkroom.domain.jobs import JobType, SubJobStatus
 from darkroom.workflows.reconcile_captures import Captures
 from house import World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.store.close()
 
 
 def reconcile(world: World) -> list[Problem]:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -19,13 +19,6 @@ from darkroom.workflows.reconcile_images import SILENCE_MS, STALE, ImageFiles
 from house import MINUTE, PROJECT, World, administrator
 
 DISK = bytes(510) + b"\x55\xaa"
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.store.close()
 
 
 def reconcile(world: World) -> list[Problem]:

@@ -1,8 +1,6 @@
 """The loop of housekeeping, its turn among processes, and retention: what is purged, and what stays."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -17,13 +15,6 @@ from darkroom.workflows.retention import BATCH, Retention
 from house import DAY, PROJECT, World
 
 DAYS = 90
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.store.close()
 
 
 # The loop

@@ -1,9 +1,7 @@
 """A job's timeline, folded from events: steps, runs, how far they are, what is to come, the place in the queue."""
 
 import asyncio
-from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +18,6 @@ from darkroom.workflows.admission import admit
 from darkroom.workflows.journal import JobLost, Journal
 from darkroom.workflows.progress import INTERVAL_MS, ProgressWriter
 from house import PROJECT, World
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = World(tmp_path)
-    yield world
-    world.store.close()
 
 
 def told(*events: tuple[str, int, dict[str, Any]], name: str = "flatten", phase: str = "do") -> list[StepRecord]:

@@ -36,7 +36,7 @@ class Register:
 
     async def knowing(self, user_id: UserId, project_id: ProjectId = EVERYWHERE) -> Standing:
         """Return identity, looked at afresh if the user or the project is not in it: they may have come just now."""
-        standing = self._standing if self._ticks() < self._look_again_at else await self.look()
+        standing = await self.standing()
         if user_id in standing.users and (not project_id or project_id in standing.projects):
             return standing
         return await self.look()

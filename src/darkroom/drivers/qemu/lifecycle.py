@@ -134,20 +134,21 @@ class Lifecycle:
         return _machine(await self.machines.boot(self.place, record), MachineState.RUNNING)
 
     async def _remove(self) -> None:
-        for path in self.place.capture_records():
-            await process.end(uuid_of(self._key, path.stem.removeprefix("capture-")))
+        for capture in self.place.captures():
+            await process.end(uuid_of(self._key, capture))
         await self._end()
         await asyncio.to_thread(remove_tree, self.place.home)
 
     async def _end(self) -> None:
         """End the machine's process, and one that a service which died has begun, and that has no name yet."""
         deadline = time.monotonic() + _START
-        await process.end(uuid_of(self._key))
-        while process.lives(self.place.vm):
+        while True:
+            await process.end(uuid_of(self._key))
+            if not process.lives(self.place.vm):
+                return
             if time.monotonic() > deadline:
                 raise process.Undying("its process holds its lock, but is not to be found")
             await asyncio.sleep(0.02)
-            await process.end(uuid_of(self._key))
 
     async def _shut_down(self) -> None:
         uuid = uuid_of(self._key)
