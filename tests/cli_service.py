@@ -131,8 +131,9 @@ def _app(service: Service) -> Starlette:
         raw_path, query = request.scope["raw_path"], request.scope["query_string"]
         try:
             authorization = signing.parse_authorization(request.headers.get("authorization", ""))
-            hashes = signing.body_hashes(request.headers.raw, body)
-            signing.verify(authorization, SECRET, request.method, raw_path, query, request.headers.raw, hashes)
+            headers = signing.headers_of(request.headers.raw)
+            hashes = signing.body_hashes(headers, body)
+            signing.verify(authorization, SECRET, request.method, raw_path, query, headers, hashes)
         except Unauthenticated as refusal:
             return _error(refusal.status, refusal.code, refusal.message)
         service.requests.append((request.method, request.url.path, (await request.json()) if body else None))

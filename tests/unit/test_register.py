@@ -5,9 +5,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from darkroom.domain.accounts import Account, Caller, Project, User
+from darkroom.domain.accounts import AccessKey, Account, Caller, Project, User
 from darkroom.domain.roles import EVERYWHERE, Grant, Role
 from darkroom.domain.standing import Standing
 from darkroom.errors import Conflict, Unavailable
@@ -177,3 +178,70 @@ def test_a_database_that_does_not_answer_lets_nobody_in(world: World) -> None:
     for _ in range(2):
         with pytest.raises(Unavailable):
             world.standing()
+
+
+# Access keys
+
+KEY = AccessKey(access="AK", secret="s", user_id="admin")
+
+
+@pytest.fixture
+def keyed(world: World) -> World:
+    """A key that has been used here."""
+    world.change(lambda tx: tx.accounts.add_access_key(KEY))
+    assert world.run(world.mine.key("AK")) == KEY
+    return world
+
+
+def test_a_key_is_read_once_as_long_as_identity_does_not_change(keyed: World) -> None:
+    used = keyed.run(keyed.mine.key("AK"))
+    keyed.ticks += LOOK_EVERY_S
+    assert keyed.run(keyed.mine.key("AK")) is used
+    keyed.change(lambda tx: tx.accounts.change_project("here", description="other"))
+    keyed.ticks += LOOK_EVERY_S
+    assert keyed.run(keyed.mine.key("AK")) is not used
+
+
+@pytest.mark.parametrize(
+    ("work", "after"),
+    [
+        (lambda tx: tx.accounts.change_access_key("AK", enabled=False), msgspec.structs.replace(KEY, enabled=False)),
+        (
+            lambda tx: tx.accounts.change_access_key("AK", description="d"),
+            msgspec.structs.replace(KEY, description="d"),
+        ),
+        (lambda tx: tx.accounts.remove_access_key("AK"), None),
+        (lambda tx: tx.accounts.remove_user("admin"), None),
+    ],
+)
+def test_a_key_changed_here_is_changed_at_once_and_elsewhere_a_second_later(
+    keyed: World, work: Callable[[Transaction], Any], after: AccessKey | None
+) -> None:
+    keyed.run(keyed.theirs.key("AK"))
+    keyed.change(work)
+    assert keyed.run(keyed.theirs.key("AK")) == after
+    assert keyed.run(keyed.mine.key("AK")) == KEY
+    keyed.ticks += LOOK_EVERY_S
+    assert keyed.run(keyed.mine.key("AK")) == after
+
+
+def test_a_key_given_elsewhere_is_known_at_once(keyed: World) -> None:
+    assert keyed.run(keyed.mine.key("NEW")) is None
+    keyed.change(lambda tx: tx.accounts.add_access_key(msgspec.structs.replace(KEY, access="NEW")))
+    assert keyed.run(keyed.mine.key("NEW")).access == "NEW"
+
+
+def test_a_key_that_was_taken_away_while_it_was_read_is_not_kept(keyed: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = keyed.store.accounts.access_key
+    keyed.change(lambda tx: tx.accounts.change_project("here", description="other"))  # so that it is read again
+    keyed.ticks += LOOK_EVERY_S
+
+    async def slowly(access: str) -> AccessKey | None:
+        key = await read(access)
+        await keyed.mine.change(CALLER, "test", "x", lambda tx: tx.accounts.remove_access_key(access))
+        return key
+
+    monkeypatch.setattr(keyed.store.accounts, "access_key", slowly)
+    assert keyed.run(keyed.mine.key("AK")) == KEY, "it was there when it was asked for"
+    monkeypatch.setattr(keyed.store.accounts, "access_key", read)
+    assert keyed.run(keyed.mine.key("AK")) is None

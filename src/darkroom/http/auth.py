@@ -52,7 +52,7 @@ class Authenticator:
     async def _signed(self, request: HTTPConnection, value: str, *, streamed: bool) -> AccessKey:
         """Return the key by which a request is signed."""
         authorization = signing.parse_authorization(value)
-        headers = request.headers.raw
+        headers = signing.headers_of(request.scope["headers"])
         signing.check_date(signing.signed_date(headers), self._clock())
         key = await self._key(request, authorization)
         self._lockout.check(key.access)
@@ -73,7 +73,7 @@ class Authenticator:
             self._lockout.failed(key.access)
             raise
         self._lockout.succeeded(key.access)
-        request.state.body = body
+        scope["state"]["body"] = body
         return key
 
 

@@ -112,7 +112,7 @@ class Operations:
 
         async def endpoint(request: Request) -> Response:
             caller = await self._caller(request)
-            body = getattr(request.state, "body", None)
+            body = request.scope["state"].get("body")  # read to look at its signature
             return await handler(caller, request, await whole_body(request) if body is None else body)
 
         return Operation(method, path, endpoint, describe(handler, **more))

@@ -29,7 +29,7 @@ class QuickHeaders(Headers):
     """Headers that are found by their name at once; of several of one name, the first, as by the framework's."""
 
     def __init__(self, scope: Scope) -> None:
-        super().__init__(scope=scope)
+        self._list = scope["headers"]
         self._first = dict(reversed(self._list))
 
     def __getitem__(self, name: str) -> str:

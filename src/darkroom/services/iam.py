@@ -24,7 +24,7 @@ class Iam:
         self._passwords = Passwords()
         register = Register(store, clock)
         tokens, temporary_keys = Tokens(sealer, clock), TemporaryKeys(sealer, clock)
-        self.identity = Identity(store, register, tokens, temporary_keys)
+        self.identity = Identity(register, tokens, temporary_keys)
         self.sign_in = SignIn(store, register, self.identity, self._passwords, tokens, temporary_keys, clock)
         self.directory = Directory(register)
         self.users = Users(store, register, self.directory, self._passwords, clock)

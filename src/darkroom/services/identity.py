@@ -7,15 +7,13 @@ from darkroom.errors import Forbidden, TokenInvalid, Unauthenticated
 from darkroom.services.keys import TemporaryKeys
 from darkroom.services.register import Register
 from darkroom.services.tokens import Tokens
-from darkroom.store.store import Store
 
 
 class Identity:
     """Knows the callers. What they may do is what the register says at the time of the request."""
 
-    def __init__(self, store: Store, register: Register, tokens: Tokens, temporary_keys: TemporaryKeys) -> None:
-        self._store, self._register = store, register
-        self._tokens, self._temporary_keys = tokens, temporary_keys
+    def __init__(self, register: Register, tokens: Tokens, temporary_keys: TemporaryKeys) -> None:
+        self._register, self._tokens, self._temporary_keys = register, tokens, temporary_keys
 
     async def token(self, text: str) -> tuple[Token, Caller]:
         """Return what a token says and who carries it. Raises TokenInvalid.
@@ -36,7 +34,7 @@ class Identity:
 
     async def key(self, access: str, security_token: str = "") -> AccessKey:
         """Return an enabled key; a temporary one comes with its security token. Raises Unauthenticated."""
-        key = await self._store.accounts.access_key(access)
+        key = await self._register.key(access)
         if key is None and security_token:
             return self._temporary_keys.read(access, security_token)
         if key is None or not key.enabled:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
-from darkroom.domain.accounts import Caller
+from darkroom.domain.accounts import AccessKey, Caller
 from darkroom.domain.ids import ProjectId, UserId
 from darkroom.domain.roles import EVERYWHERE
 from darkroom.domain.standing import Standing
@@ -28,6 +28,7 @@ class Register:
     def __init__(self, store: Store, clock: Clock, ticks: Callable[[], float] = time.monotonic) -> None:
         self._store, self._clock, self._ticks = store, clock, ticks
         self._standing = Standing()
+        self._keys: dict[str, AccessKey] = {}  # those used since that standing was read
         self._look_again_at = ticks()
 
     async def standing(self) -> Standing:
@@ -41,6 +42,15 @@ class Register:
             return standing
         return await self.look()
 
+    async def key(self, access: str) -> AccessKey | None:
+        """Return an access key as it is, or was at most a second ago; None if there is none."""
+        await self.standing()
+        keys = self._keys  # before the key is read: if it changes meanwhile, others are in their place
+        key = keys.get(access) or await self._store.accounts.access_key(access)
+        if key:
+            keys[access] = key
+        return key
+
     async def look(self) -> Standing:
         """Return identity as it is now."""
         started = self._ticks()
@@ -49,7 +59,7 @@ class Register:
         if revision != self._standing.revision:
             read = await self._read(revision)
             if read.revision > self._standing.revision:  # another request may have looked later and ended earlier
-                self._standing = read
+                self._standing, self._keys = read, {}
         self._look_again_at = started + LOOK_EVERY_S
         return self._standing
 

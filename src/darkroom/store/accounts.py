@@ -136,7 +136,7 @@ class AccountWrites:
             "created_at": key.created_at,
             "description": key.description,
         }
-        self._connection.execute(tables.access_keys.insert(), row)
+        self._insert(tables.access_keys, row)
 
     def change_account(self, account_id: AccountId, **changes: Any) -> None:
         with _one_of_a_name("an account", str(changes.get("name", ""))):
@@ -153,10 +153,12 @@ class AccountWrites:
     def change_access_key(self, access: str, **changes: Any) -> None:
         table = tables.access_keys
         self._connection.execute(table.update().where(table.c.access == access), changes)
+        count_up(self._connection)
 
     def remove_access_key(self, access: str) -> None:
         table = tables.access_keys
         self._connection.execute(table.delete().where(table.c.access == access))
+        count_up(self._connection)
 
     def remove_user(self, user_id: UserId) -> None:
         """Remove a user with its keys and grants."""

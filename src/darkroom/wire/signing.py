@@ -1,18 +1,17 @@
 """AK/SK request signatures, algorithm `SDK-HMAC-SHA256` (contract section 12.1), for the server and for our own client.
 
-The server's order of work: `is_signature`, `parse_authorization`, `signed_date`, `check_date`, then the key's secret
-from the records, `body_hashes`, `verify`. Every refusal is an Unauthenticated, with the tail of contract section 9.1
-where there is one. The client's side is one call, `sign`.
+The server's order of work: `is_signature`, `parse_authorization`, `headers_of`, `signed_date`, `check_date`, then the
+key's secret from the records, `body_hashes`, `verify`. Every refusal is an Unauthenticated, with the tail of contract
+section 9.1 where there is one. The client's side is one call, `sign`.
 
-Headers are pairs of bytes as an ASGI scope holds them, in any case of letters; paths and queries are the raw,
-percent-encoded bytes of the request line. Where a header or an escape is not UTF-8, its bytes are kept as they are: in
-the canonical text they stand as surrogate escapes.
+Paths and queries are the raw, percent-encoded bytes of the request line. Where a header or an escape is not UTF-8, its
+bytes are kept as they are: in the canonical text they stand as surrogate escapes.
 """
 
 import hashlib
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -23,7 +22,8 @@ import msgspec
 from darkroom.domain import times
 from darkroom.errors import Unauthenticated
 
-Headers = Sequence[tuple[bytes, bytes]]
+#: Values, trimmed, in their order, by names in small letters.
+Headers = Mapping[bytes, Sequence[bytes]]
 
 ALGORITHM: Final = "SDK-HMAC-SHA256"
 #: The body hash of a request whose body is not signed.
@@ -34,12 +34,13 @@ MAX_SKEW_S: Final = 15 * 60
 
 _DATE_HEADER: Final = "x-sdk-date"
 _CONTENT_HEADER: Final = "x-sdk-content-sha256"
+_DATE_NAME: Final = _DATE_HEADER.encode()
+_CONTENT_NAME: Final = _CONTENT_HEADER.encode()
 #: Beginnings of every algorithm's name that the vendor's SDKs can be configured to send.
 _FAMILIES: Final = ("SDK-", "V11-")
-_MEMBERS: Final = {"Access", "SignedHeaders", "Signature"}
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ECHO_LIMIT: Final = 2000
-#: Dates that are kept taken apart: requests of the same second have the same one.
+#: Dates and signers that are kept taken apart: requests of one second, or of one client, have the same.
 _KEPT: Final = 256
 #: Headers our own client signs when a request has them.
 _CLIENT_SIGNS: Final = {"content-type", "x-project-id", "x-domain-id", "x-security-token"}
@@ -68,39 +69,53 @@ def parse_authorization(value: str) -> Authorization:
     algorithm, _, rest = value.strip().partition(" ")
     if algorithm != ALGORITHM:
         raise Unauthenticated(f"only {ALGORITHM} signatures are accepted")
-    members = _members(rest)
-    names = tuple(members["SignedHeaders"].split(";"))
-    if not _ACCESS.fullmatch(members["Access"]):
-        raise Unauthenticated("authorization header malformed: Access is not an access key")
-    if not _HEX_DIGEST.fullmatch(members["Signature"]):
-        raise Unauthenticated("authorization header malformed: Signature is not 64 lowercase hexadecimal digits")
-    _check_names(names)
-    return Authorization(access=members["Access"], signed_headers=names, signature=members["Signature"])
+    signer, _, last = rest.rpartition(",")
+    name, _, made = last.strip().partition("=")
+    if name != "Signature":
+        raise _malformed("it needs Access, SignedHeaders and at last Signature, once each")
+    if not _HEX_DIGEST.fullmatch(made):
+        raise _malformed("Signature is not 64 lowercase hexadecimal digits")
+    access, names = _signer(signer)
+    return Authorization(access=access, signed_headers=names, signature=made)
 
 
-def _members(text: str) -> dict[str, str]:
+@lru_cache(maxsize=_KEPT)
+def _signer(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return AK and names of signed headers: of all that a client sends, what is the same each time."""
     pairs = [part.strip().partition("=") for part in text.split(",")]
     members = {name: value for name, _, value in pairs}
-    if len(pairs) != len(_MEMBERS) or members.keys() != _MEMBERS:
-        raise Unauthenticated("authorization header malformed: it needs Access, SignedHeaders and Signature, once each")
-    return members
-
-
-def _check_names(names: tuple[str, ...]) -> None:
+    if len(pairs) != 2 or members.keys() != {"Access", "SignedHeaders"}:
+        raise _malformed("it needs Access, SignedHeaders and at last Signature, once each")
+    access, names = members["Access"], tuple(members["SignedHeaders"].split(";"))
+    if not _ACCESS.fullmatch(access):
+        raise _malformed("Access is not an access key")
     if not all(map(_HEADER_NAME.fullmatch, names)):
-        raise Unauthenticated("authorization header malformed: SignedHeaders are not lowercase names joined by ;")
+        raise _malformed("SignedHeaders are not lowercase names joined by ;")
     if len(set(names)) != len(names):  # a repeated name would let a small request ask for a huge canonical one
-        raise Unauthenticated("authorization header malformed: SignedHeaders has a name twice")
+        raise _malformed("SignedHeaders has a name twice")
     if _DATE_HEADER not in names:
         raise Unauthenticated(f"{_DATE_HEADER} is not among the SignedHeaders")
+    return access, names
+
+
+def _malformed(why: str) -> Unauthenticated:
+    return Unauthenticated(f"authorization header malformed: {why}")
+
+
+def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return headers, which an ASGI scope holds as pairs, by their names."""
+    headers: dict[bytes, list[bytes]] = {}
+    for name, value in pairs:
+        headers.setdefault(name.lower(), []).append(value.strip())
+    return headers
 
 
 def signed_date(headers: Headers) -> str:
     """Return the value of the one `X-Sdk-Date` header. Raises Unauthenticated if there is none, or several."""
-    dates = _values(headers, _DATE_HEADER)
+    dates = headers.get(_DATE_NAME, ())
     if len(dates) != 1:
         raise Unauthenticated(f"{_DATE_HEADER} header {'repeated' if dates else 'not found'}")
-    return dates[0]
+    return _text(dates[0])
 
 
 def check_date(date: str, now_ms: int) -> None:
@@ -136,7 +151,7 @@ def body_hashes(headers: Headers, body: bytes | None) -> tuple[str, ...]:
     neither `UNSIGNED-PAYLOAD` nor the body's hash is refused, or else anyone could swap the body of a signed request
     and add the old body's hash as that header. A body yet to be read can only be an unsigned one.
     """
-    declared = set(_values(headers, _CONTENT_HEADER))
+    declared = set(map(_text, headers.get(_CONTENT_NAME, ())))
     if declared == {UNSIGNED_PAYLOAD}:
         return (UNSIGNED_PAYLOAD, EMPTY_HASH) if body == b"" else (UNSIGNED_PAYLOAD,)
     if body is None:
@@ -168,6 +183,8 @@ def canonical_query(raw_query: bytes) -> str:
     A `+` is a blank, as it is to the Go signers and to whoever reads the query after us: what is signed must be what is
     understood. The Python signer sends neither, but `%2B` and `%20`.
     """
+    if not raw_query:
+        return ""
     pieces = raw_query.replace(b"+", b" ").split(b"&")
     pairs = sorted(_pair(piece) for piece in pieces if piece)
     return "&".join(f"{quote_from_bytes(name, safe='')}={quote_from_bytes(value, safe='')}" for name, value in pairs)
@@ -179,21 +196,14 @@ def _pair(piece: bytes) -> tuple[bytes, bytes]:
 
 
 def _header_lines(headers: Headers, signed_headers: Sequence[str]) -> list[str]:
-    by_name: dict[bytes, list[bytes]] = {}
-    for name, value in headers:
-        by_name.setdefault(name.lower(), []).append(value.strip())
     lines = []
     for signed in signed_headers:
-        values = by_name.get(signed.encode())
+        values = headers.get(signed.encode())
         if values is None:
             raise Unauthenticated(f"verify aksk signature fail, signed header {signed} not found")
-        lines += [f"{signed}:{_text(value)}\n" for value in sorted(values)]
+        for value in sorted(values) if len(values) > 1 else values:
+            lines.append(f"{signed}:{_text(value)}\n")
     return lines
-
-
-def _values(headers: Headers, wanted: str) -> list[str]:
-    as_bytes = wanted.encode()
-    return [_text(value.strip()) for name, value in headers if name.lower() == as_bytes]
 
 
 def _text(value: bytes) -> str:
@@ -269,7 +279,7 @@ def sign(
         method,
         parts.path.encode(),
         parts.query.encode(),
-        [(name.encode(), value.encode()) for name, value in signed],
+        headers_of((name.encode(), value.encode()) for name, value in signed),
         names,
         UNSIGNED_PAYLOAD if unsigned else hashlib.sha256(body).hexdigest(),
     )
