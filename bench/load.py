@@ -24,6 +24,13 @@ class Request:
         return "\t".join([self.path, *(f"{name}: {value}" for name, value in self.headers.items())])
 
 
+def warm(endpoint: str, requests: Sequence[Request]) -> None:
+    """Have each request answered before it is measured, so that whatever keeps answers has them."""
+    answered = 0.0
+    while answered < len(requests):
+        answered += load(endpoint, requests, 1)["per_second"]
+
+
 def load(endpoint: str, requests: Sequence[Request], seconds: float, connections: int = CONNECTIONS) -> Reading:
     """Send the requests over and over; return requests per second, and percentiles of the latency in ms.
 

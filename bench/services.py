@@ -27,6 +27,8 @@ QUIET = {
     "DARKROOM_LOG_LEVEL": "error",
     "DARKROOM_POLL_INTERVAL": "5",
 }
+#: The same, with every answer read from the records.
+READING = {**QUIET, "DARKROOM_ANSWER_MEMORY": "0"}
 SAMPLE = 20_000
 VERSIONS = ROOT / "src" / "darkroom" / "store" / "migrations" / "versions"
 
@@ -58,8 +60,11 @@ def running(service: Service) -> Iterator[Service]:
 
 
 @contextmanager
-def on_sqlite(number: int) -> Iterator[tuple[Service, Jobs]]:
-    """Run a service over so many jobs on SQLite, made the first time, and anew where the tables have changed since."""
+def on_sqlite(number: int, *, copy: Path | None = None, keeps: bool = True) -> Iterator[tuple[Service, Jobs]]:
+    """Run a service over so many jobs on SQLite, made the first time, and anew where the tables have changed since.
+
+    With `copy` it has a copy of them in that folder. Unless it `keeps` answers, it reads the records for each one.
+    """
     data = cache() / f"sqlite-{number}-{max(path.name[:4] for path in VERSIONS.glob('[0-9]*.py'))}"
     told = data / "jobs.json"
     if not told.exists():
@@ -67,7 +72,9 @@ def on_sqlite(number: int) -> Iterator[tuple[Service, Jobs]]:
             shutil.rmtree(former)
         _fill_sqlite(data, number)
     jobs = msgspec.json.decode(told.read_bytes(), type=Jobs)
-    with running(Service(data, settings=QUIET)) as service:
+    if copy:
+        data = shutil.copytree(data, copy)
+    with running(Service(data, settings=QUIET if keeps else READING)) as service:
         yield service, jobs
 
 

@@ -94,8 +94,9 @@ class Records:
         resource_id: str = "",
         job_type: JobType = JobType.CREATE_SERVER,
         order: dict[str, Any] | None = None,
+        error_code: str = "",
     ) -> Job:
-        """Add a job with one sub-job in that state; the job has ended if the sub-job has."""
+        """Add a job with one sub-job in that state; the job has ended if the sub-job has. Why it failed is `m`."""
         job_id, sub_id, now = self.snowflakes.mint(), self.snowflakes.mint(), self.clock()
         sub_job = SubJob(
             id=sub_id, job_id=job_id, project_id=PROJECT, job_type=job_type, status=SubJobStatus.WAITING,
@@ -106,6 +107,7 @@ class Records:
             sub_jobs_total=1, order=order or {}, sub_jobs=(sub_job,),
         )  # fmt: skip
         ways = {
+            SubJobStatus.WAITING: [],
             SubJobStatus.RUNNING: ["RUNNING"],
             SubJobStatus.SUCCESS: ["RUNNING", "SUCCESS"],
             SubJobStatus.FAILED: ["RUNNING", "ROLLBACK", "FAILED"],
@@ -115,7 +117,7 @@ class Records:
         def add(tx: Transaction) -> None:
             tx.jobs.add(job)
             for status in ways[sub_status]:
-                assert tx.jobs.move(sub_job, SubJobStatus(status), now)
+                assert tx.jobs.move(sub_job, SubJobStatus(status), now, error_code=error_code, error_message="m")
             tx.jobs.end(job, now)
 
         self.write(add)

@@ -36,6 +36,7 @@ from darkroom.http import webhooks as webhook_routes
 from darkroom.http.application import Application
 from darkroom.http.auth import Authenticator
 from darkroom.http.operations import Operations
+from darkroom.http.protocol import Http
 from darkroom.http.sockets import WebSockets
 from darkroom.http.throttle import Throttle
 from darkroom.services.apps import Apps
@@ -51,6 +52,7 @@ from darkroom.services.servers import Servers
 from darkroom.services.terminals import Terminals
 from darkroom.services.timeline import Timelines
 from darkroom.services.upkeep import Upkeep
+from darkroom.services.versions import Versions
 from darkroom.services.watching import Watching
 from darkroom.services.webhooks import Webhooks
 from darkroom.settings import Settings
@@ -121,6 +123,9 @@ class Service:
         self.upkeep = Upkeep(self.store, self.compute, self.image_store)
         self.housekeeping = Housekeeping(self.store, _chores(settings, tools, self.engine), now_ms)
         self.watching = Watching(self.store)
+        # What other processes change is not known here.
+        kept = 0 if settings.is_shared else settings.answer_memory
+        self.versions = Versions(self.store, job_routes.render, kept)
         outbound = Outbound(private_addresses=settings.webhook_private_addresses)
         self.webhooks = Webhooks(self.store, outbound, cloud_event, snowflakes, now_ms)
         self.postman = Postman(self.store, outbound, cloud_event, snowflakes, now_ms)
@@ -176,7 +181,7 @@ class Service:
         described = [
             # Before those of jobs: to them, `events` would be the id of a job.
             *watching.routes(operations, self.watching),
-            *job_routes.routes(operations, self.jobs, self.retries, self.watching),
+            *job_routes.routes(operations, self.jobs, self.versions, self.retries),
             *evidence_routes.routes(operations, self.timelines, self.failures),
             *server_routes.routes(operations, self.servers),
             *terminal_routes.routes(operations, self.terminals),
@@ -254,7 +259,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> None:
     service = Service(settings)
     config = uvicorn.Config(
         service.application(),
-        http="httptools",
+        http=Http,
         ws=WebSockets,
         ws_max_size=1 << 20,
         ws_per_message_deflate=False,

@@ -75,6 +75,11 @@ class Settings(BaseSettings):
         le=KEEP_LIMIT,
         description="Minutes for which the machine of a server that could not be made is kept for inspection.",
     )
+    answer_memory: int = Field(
+        64 << 20,
+        ge=0,
+        description="Bytes of answers about jobs kept in memory until the job changes; on SQLite. 0: none.",
+    )
     throttle_reads: int = Field(0, ge=0, description="Reading requests that a user may make in a minute. 0: no limit.")
     throttle_changes: int = Field(0, ge=0, description="Other requests that a user may make in a minute. 0: no limit.")
     webhook_private_addresses: bool = Field(

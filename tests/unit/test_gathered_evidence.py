@@ -151,15 +151,9 @@ def test_a_chain_without_an_end_and_one_that_is_very_long_are_cut() -> None:
 
 def keep(world: World, status: SubJobStatus = SubJobStatus.FAILED, *, code: str = "Darkroom.0104") -> Any:
     """Add a job that failed, with evidence; return it."""
-    job = world.job(status)
-    (sub_job,) = job.sub_jobs
-    world.write(
-        lambda tx: tx.connection.exec_driver_sql(
-            f"UPDATE sub_jobs SET error_code = 'Darkroom.0104', error_message = 'm' WHERE id = {sub_job.id}"
-        )
-    )
+    job = world.job(status, error_code="Darkroom.0104")
     note(world, job, code=code)
-    return world.run(world.store.jobs.get(PROJECT, job.id))
+    return job
 
 
 def note(world: World, job: Any, *, code: str = "Darkroom.0104", step: str = "await guest", **shows: Any) -> None:

@@ -164,12 +164,9 @@ def test_only_the_latest_jobs_tell_what_is_usual(world: World) -> None:
 
 def _waiting(world: World) -> Job:
     """Add a job that waits for room."""
-    job = world.job(SubJobStatus.RUNNING)
+    job = world.job(SubJobStatus.WAITING)
     world.write(lambda tx: tx.connection.exec_driver_sql(f"UPDATE jobs SET admitted = 0 WHERE id = {job.id}"))
-    world.write(
-        lambda tx: tx.connection.exec_driver_sql(f"UPDATE sub_jobs SET status = 'WAITING' WHERE job_id = {job.id}")
-    )
-    return world.run(world.store.jobs.get(PROJECT, job.id))
+    return job
 
 
 def places(world: World, jobs: list[Job]) -> list[int | None]:

@@ -1,21 +1,18 @@
 """Routes of jobs and sub-jobs (contract sections 3.1 to 3.5), and what is beside the contract."""
 
-from hashlib import sha256
-
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from darkroom.domain.accounts import Caller
 from darkroom.domain.jobs import Job, JobStatus, JobType, SubJobFilter, SubJobStatus
-from darkroom.http.answers import JSON, encode
+from darkroom.http.answers import JSON, Encoded, encode
 from darkroom.http.operations import Operations
 from darkroom.http.parameters import ID_LIMIT, PAGE, Choice, Choices, Text, page_of
 from darkroom.http.requests import decode, once_of, path_id, project_of, wait_of
 from darkroom.services.jobs import Jobs
 from darkroom.services.retries import Retries
-from darkroom.services.watching import Watching
+from darkroom.services.versions import Versions
 from darkroom.wire import jobs as wire
 from darkroom.wire.servers import JobAccepted, unique
 
@@ -29,18 +26,17 @@ SUB_JOB_STATUS = Choice("status", SubJobStatus)
 JOB_ID = Text("job_id", ID_LIMIT, meaning="The job that they belong to.")
 
 
-def routes(operations: Operations, jobs: Jobs, retries: Retries, watching: Watching) -> list[BaseRoute]:
+def routes(operations: Operations, jobs: Jobs, versions: Versions, retries: Retries) -> list[BaseRoute]:
     async def show_job(caller: Caller, request: Request) -> Response:
         """ShowImageJob: one job with its sub-jobs; `Prefer: wait=N` holds the answer until it changes."""
-        job = await jobs.show(caller, project_of(request), path_id(request, "job_id"))
+        version = await versions.show(caller, project_of(request), path_id(request, "job_id"))
         known, wait, applied = request.headers.get("if-none-match"), wait_of(request), {}
-        body, tag = _version(job)
-        if wait and known in (None, tag):
-            body, tag = _version(await watching.next_version(job, within=wait))
+        if wait and known in (None, version.tag):
+            version = await versions.after(version, within=wait)
             applied = {"preference-applied": f"wait={wait}"}
-        if known == tag:
-            return Response(status_code=304, headers={"etag": tag})
-        return JSON(body, headers={"etag": tag, **applied})
+        if known == version.tag:
+            return Response(status_code=304, headers={"etag": version.tag})
+        return Encoded(version.body, headers={"etag": version.tag, **applied})
 
     async def list_jobs(caller: Caller, request: Request) -> Response:
         """ListImageJobs: jobs of one type, newest first, without their sub-jobs."""
@@ -107,10 +103,9 @@ def routes(operations: Operations, jobs: Jobs, retries: Retries, watching: Watch
     ]
 
 
-def _version(job: Job) -> tuple[msgspec.Raw, str]:
-    """Return a job as JSON, and the tag of this version of it."""
-    body = encode(wire.job(job))
-    return msgspec.Raw(body), f'"{sha256(body).hexdigest()[:20]}"'
+def render(job: Job) -> bytes:
+    """Return a job as the JSON of its answer."""
+    return encode(wire.job(job))
 
 
 def _sub_jobs_wanted(request: Request, job_types: frozenset[JobType]) -> SubJobFilter:

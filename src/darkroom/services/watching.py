@@ -5,7 +5,6 @@ after the last event seen. A look costs a read by index; nobody waits for a slow
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -26,16 +25,6 @@ class Watching:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-
-    async def next_version(self, job: Job, *, within: float) -> Job:
-        """Return the job as soon as it differs from what the caller has, or as it is after so many seconds."""
-        deadline = time.monotonic() + within
-        while not job.is_final and (left := deadline - time.monotonic()) > 0:
-            await asyncio.sleep(min(INTERVAL, left))
-            now = await self._store.jobs.find(job.id)
-            if now is None or now != job:
-                return now or job
-        return job
 
     async def job_events(
         self, caller: Caller, project_id: ProjectId, job_id: str, *, after: int

@@ -2,12 +2,13 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 import sqlalchemy as sa
 
+from darkroom.domain.ids import JobId
 from darkroom.errors import Unavailable
 from darkroom.store.rows import Row
 from darkroom.store.sealing import Sealer
@@ -27,6 +28,8 @@ class Database(ABC):
 
     def __init__(self, engine: sa.Engine, sealer: Sealer) -> None:
         self.engine, self._sealer = engine, sealer
+        #: Told, on any thread, which jobs have changed: after the commit and before the writer knows of it.
+        self.on_change: Callable[[Collection[JobId]], None] = lambda _: None
 
     @property
     def url(self) -> str:
@@ -55,8 +58,13 @@ class Database(ABC):
 
     def write_now(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
         """Do what `write` does, on this thread."""
-        with self.answering(), self._begin(lasting=lasting) as connection:
-            return work(Transaction(connection, self._sealer))
+        changed: set[JobId] = set()
+        try:
+            with self.answering(), self._begin(lasting=lasting) as connection:
+                return work(Transaction(connection, self._sealer, changed))
+        finally:  # also after an error, which may hide that the transaction was committed
+            if changed:
+                self.on_change(changed)
 
     @abstractmethod
     def _begin(self, *, lasting: bool) -> AbstractContextManager[sa.Connection]:

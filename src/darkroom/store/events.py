@@ -44,8 +44,9 @@ _OF_RESOURCE = "FROM events WHERE resource_id = :resource AND project_id = :proj
 
 
 class EventWrites:
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sa.Connection, changed: set[JobId]) -> None:
+        """`changed` is given the jobs that events are about: whatever changes one writes an event of it."""
+        self._connection, self._changed = connection, changed
 
     def add(
         self,
@@ -63,6 +64,8 @@ class EventWrites:
 
         Say whether it was written.
         """
+        if job_id:
+            self._changed.add(job_id)
         row = {
             "kind": kind,
             "at": at,

@@ -16,10 +16,11 @@ _REMOVED: Final = ".removed"
 
 
 class RetentionWrites:
-    """Removes history. Nothing changes by it, so there are no events."""
+    """Removes history. What it was about does not change, so there are no events."""
 
-    def __init__(self, connection: sa.Connection) -> None:
-        self._connection = connection
+    def __init__(self, connection: sa.Connection, changed: set[JobId]) -> None:
+        """`changed` is given the jobs that are removed."""
+        self._connection, self._changed = connection, changed
 
     def old_jobs(self, before: int, limit: int) -> list[JobId]:
         """Return the oldest jobs that ended before a time, but for those that left something behind."""
@@ -31,6 +32,7 @@ class RetentionWrites:
 
     def purge_jobs(self, job_ids: Collection[JobId]) -> None:
         """Remove jobs, their sub-jobs, evidence and events; an image server's or image's own stay while that exists."""
+        self._changed.update(job_ids)
         keys = [key_of(job_id) for job_id in job_ids]
         theirs = events.c.job_id.in_(keys)
         lasting = self._connection.scalars(sa.select(events.c.resource_id).where(theirs, _LASTING).distinct())

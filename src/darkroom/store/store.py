@@ -1,12 +1,13 @@
 """The store: everything that is recorded, by noun, over one database."""
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
 
+from darkroom.domain.ids import JobId
 from darkroom.errors import Unavailable
 from darkroom.store.accounts import Accounts
 from darkroom.store.apps import Apps
@@ -69,6 +70,10 @@ class Store:
         What another write that lasts will soon confirm need not be `lasting`; see Database.write.
         """
         return await self.database.write(work, lasting=lasting)
+
+    def listen(self, listener: Callable[[Collection[JobId]], None]) -> None:
+        """Have the listener, on any thread, told which jobs this process has changed, before the change is answered."""
+        self.database.on_change = listener
 
     def turn(self, name: str) -> Turn:
         """Return the turn of that name among the processes that share the database; its holder must close it."""

@@ -1,0 +1,104 @@
+"""Versions of jobs: each as it is answered, made once and kept in memory until the job changes.
+
+Only where no other process writes to the records does this one know which jobs change. Elsewhere nothing is kept: each
+answer is made of what is read for it.
+"""
+
+import asyncio
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from hashlib import sha256
+from typing import Final
+
+import msgspec
+
+from darkroom.domain.accounts import Caller
+from darkroom.domain.ids import ProjectId
+from darkroom.domain.jobs import Job
+from darkroom.errors import JobNotFound
+from darkroom.store.store import Store
+
+#: Bytes that a version takes beside its body, about.
+BESIDE: Final = 500
+#: Seconds between two looks.
+INTERVAL: Final = 0.2
+
+
+class Version(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A job at one moment, as the JSON of its answer. `tag` tells it from the others of the same job."""
+
+    job_id: str
+    project_id: ProjectId
+    is_final: bool
+    body: bytes
+    tag: str
+
+
+class Versions:
+    """Shows jobs. For one event loop."""
+
+    def __init__(self, store: Store, render: Callable[[Job], bytes], limit: int) -> None:
+        """`render` makes the JSON; `limit` is in bytes, and 0 where other processes write to the records."""
+        self._store, self._render, self._limit = store, render, limit
+        self._kept: OrderedDict[str, Version] = OrderedDict()
+        self._size = self._changes = 0
+        self._guard = threading.Lock()
+        store.listen(self._forget)
+
+    async def show(self, caller: Caller, project_id: ProjectId, job_id: str) -> Version:
+        """Return a job as it is. Raises JobNotFound, also for another project's job."""
+        caller.must("workspace:images:getImageJob", project_id)
+        version = self._kept.get(job_id) or await self._read(job_id)
+        if version is None or version.project_id != project_id:
+            raise JobNotFound(f"The job {job_id} does not exist.")
+        return version
+
+    async def after(self, version: Version, *, within: float) -> Version:
+        """Return the job as soon as it differs from that version, or as it is after so many seconds."""
+        deadline = time.monotonic() + within
+        while not version.is_final and (left := deadline - time.monotonic()) > 0:
+            await asyncio.sleep(min(INTERVAL, left))
+            now = self._kept.get(version.job_id) or await self._read(version.job_id)
+            if now is None or now.tag != version.tag:
+                return now or version
+        return version
+
+    async def _read(self, job_id: str) -> Version | None:
+        changes = self._changes
+        job = await self._store.jobs.find(job_id)
+        if job is None:
+            return None
+        body = self._render(job)
+        version = Version(
+            job_id=job.id,
+            project_id=job.project_id,
+            is_final=job.is_final,
+            body=body,
+            tag=f'"{sha256(body).hexdigest()[:20]}"',
+        )
+        self._keep(version, changes)
+        return version
+
+    def _keep(self, version: Version, changes: int) -> None:
+        """Keep a version, unless jobs have changed since there had been so many changes."""
+        with self._guard:
+            if changes != self._changes or version.job_id in self._kept:
+                return
+            self._kept[version.job_id] = version
+            self._size += len(version.body) + BESIDE
+            while self._size > self._limit:
+                self._drop(next(iter(self._kept)))
+
+    def _forget(self, job_ids: Collection[str]) -> None:
+        """Keep jobs no more that have changed."""
+        with self._guard:
+            self._changes += 1
+            for job_id in job_ids:
+                self._drop(job_id)
+
+    def _drop(self, job_id: str) -> None:
+        version = self._kept.pop(job_id, None)
+        if version:
+            self._size -= len(version.body) + BESIDE
