@@ -26,9 +26,9 @@ class Request:
 
 def warm(endpoint: str, requests: Sequence[Request]) -> None:
     """Have each request answered before it is measured, so that whatever keeps answers has them."""
-    answered = 0.0
-    while answered < len(requests):
-        answered += load(endpoint, requests, 1)["per_second"]
+    seconds = 1.0  # each run begins with the first request
+    while load(endpoint, requests, seconds)["per_second"] * seconds < len(requests):
+        seconds *= 2
 
 
 def load(endpoint: str, requests: Sequence[Request], seconds: float, connections: int = CONNECTIONS) -> Reading:

@@ -63,3 +63,14 @@ def test_nothing_is_lost_when_the_connection_is_closed() -> None:
         return wire.done
 
     assert asyncio.run(main()) == [b"last", "closed"]
+
+
+def test_nothing_is_written_to_a_connection_that_was_lost_meanwhile() -> None:
+    async def main() -> list[Any]:
+        transport, wire = gathering()
+        transport.write(b"answer")
+        wire.close()
+        await asyncio.sleep(0)
+        return wire.done
+
+    assert asyncio.run(main()) == ["closed"]

@@ -525,6 +525,8 @@ def test_another_scheme_is_not_a_signature(value: str) -> None:
         (authorization_text(signed="host;;x-sdk-date"), "SignedHeaders are not"),
         (authorization_text(signed="host;host;x-sdk-date"), "a name twice"),
         (authorization_text(signed="host"), "x-sdk-date is not among the SignedHeaders"),
+        (authorization_text(signed="x-sdk-date;" + ";".join(map(str, range(2000)))), "longer than 4096 characters"),
+        (f"SDK-HMAC-SHA256 Signature={'0' * 64}, Access={AK}, SignedHeaders=x-sdk-date", "at last Signature"),
     ],
 )
 def test_a_malformed_authorization_header_is_refused_with_its_fault(value: str, reason: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import sqlalchemy as sa
 
 from darkroom.domain.jobs import Job, SubJobStatus
 from darkroom.errors import Forbidden, JobNotFound, SubJobNotFinal
@@ -129,10 +130,38 @@ def test_what_changes_while_it_is_read_is_not_kept(world: World, watched: Watche
 
 def test_a_change_that_was_refused_changes_nothing(world: World, watched: Watched) -> None:
     job = world.job(RUNNING)
-    former = watched.show(job)
+    watched.show(job)
     with pytest.raises(SubJobNotFinal):
         world.write(_clear(job))
-    assert watched.show(job) == former
+    assert watched.is_kept(job)
+
+
+def test_nothing_is_kept_from_before_a_commit_until_after_it(world: World, watched: Watched) -> None:
+    job, other = world.job(RUNNING), world.job()
+    watched.show(job)
+    during: list[bool] = []
+    sa.event.listen(
+        world.store.database.engine,
+        "commit",
+        lambda _: during.extend(watched.is_kept(each) for each in (job, job, other, other)),
+    )
+    world.write(_succeed(job))
+    assert during == [False] * 4
+    assert not watched.is_kept(job)
+    assert watched.is_kept(job)
+
+
+def test_a_commit_that_fails_leaves_nothing_behind(world: World, watched: Watched) -> None:
+    job = world.job(RUNNING)
+
+    def fail(_: sa.Connection) -> None:
+        raise ConnectionError
+
+    sa.event.listen(world.store.database.engine, "commit", fail)
+    with pytest.raises(ConnectionError):
+        world.write(_succeed(job))
+    watched.show(job)
+    assert watched.is_kept(job)
 
 
 def test_no_more_is_kept_than_there_is_room_for(world: World) -> None:
@@ -153,6 +182,15 @@ def test_what_was_dropped_makes_room(world: World) -> None:
         world.write(lambda tx: tx.events.add("something", 1, PROJECT, job_id=job.id))
     watched.show(job)
     assert watched.is_kept(job)
+
+
+def test_one_that_is_larger_than_the_room_drives_out_no_other(world: World) -> None:
+    small, large = world.job(), world.job(resource_id="r" * 99)
+    watched = Watched(world, limit=len(render(small)) + BESIDE)
+    watched.show(small)
+    watched.show(large)
+    assert watched.is_kept(small)
+    assert not watched.is_kept(large)
 
 
 def test_nothing_is_kept_without_a_limit(world: World) -> None:

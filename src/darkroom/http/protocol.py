@@ -13,34 +13,44 @@ class Http(HttpToolsProtocol):
     """For `uvicorn.Config(http=...)`."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast(asyncio.Transport, Gathering(transport, self.loop)))
+        self._gathering = Gathering(transport, self.loop)
+        super().connection_made(cast(asyncio.Transport, self._gathering))
+
+    def eof_received(self) -> None:
+        """Send what has been answered: a client may say that it sends no more, and then the transport closes itself."""
+        self._gathering.flush()
+
+    def handle_websocket_upgrade(self) -> None:
+        self.transport = self._gathering.inner  # a WebSocket sends each message by itself
+        super().handle_websocket_upgrade()
 
 
 class Gathering:
-    """A transport to which all is written at once that comes in one turn of the loop."""
+    """A transport to which all is written at once that comes in one turn of the loop, by `write` alone."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport, self._loop = transport, loop
+        self.inner, self._loop = transport, loop
         self._held: list[bytes] = []
         self._size = 0
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        return getattr(self.inner, name)
 
     def write(self, data: bytes) -> None:
         if not self._held:
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
         self._held.append(data)
         self._size += len(data)
         if self._size > _HELD:
-            self._flush()
+            self.flush()
 
     def close(self) -> None:
-        self._flush()
-        self._transport.close()
+        self.flush()
+        self.inner.close()
 
-    def _flush(self) -> None:
-        if self._held:
-            self._transport.write(b"".join(self._held))
-            self._held.clear()
-            self._size = 0
+    def flush(self) -> None:
+        """Write what is held back; it is lost where the connection is, as all that is written there."""
+        if self._held and not self.inner.is_closing():
+            self.inner.write(b"".join(self._held))
+        self._held.clear()
+        self._size = 0

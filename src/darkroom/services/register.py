@@ -1,4 +1,4 @@
-"""The register: identity in memory, so that a request is judged without asking the database (ADR 0012).
+"""The register: identity and the keys in use in memory, so that a request is judged without the database (ADR 0012).
 
 A change made in this process is in force when it is made, one made in another process within `LOOK_EVERY_S`: that
 often, and whenever somebody unknown calls, one row of the database is looked at, which every change counts up.

@@ -8,7 +8,8 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from typing import Final
 
@@ -18,12 +19,11 @@ from darkroom.domain.accounts import Caller
 from darkroom.domain.ids import ProjectId
 from darkroom.domain.jobs import Job
 from darkroom.errors import JobNotFound
+from darkroom.services.watching import INTERVAL
 from darkroom.store.store import Store
 
 #: Bytes that a version takes beside its body, about.
 BESIDE: Final = 500
-#: Seconds between two looks.
-INTERVAL: Final = 0.2
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -42,10 +42,10 @@ class Versions:
     def __init__(self, store: Store, render: Callable[[Job], bytes], limit: int) -> None:
         """`render` makes the JSON; `limit` is in bytes, and 0 where other processes write to the records."""
         self._store, self._render, self._limit = store, render, limit
-        self._kept: OrderedDict[str, Version] = OrderedDict()
-        self._size = self._changes = 0
+        self._kept: OrderedDict[str, Version] = OrderedDict()  # what was kept first makes room first
+        self._size = self._changing = self._changes = 0
         self._guard = threading.Lock()
-        store.listen(self._forget)
+        store.tell_changes(self._while_changing)
 
     async def show(self, caller: Caller, project_id: ProjectId, job_id: str) -> Version:
         """Return a job as it is. Raises JobNotFound, also for another project's job."""
@@ -82,23 +82,37 @@ class Versions:
         return version
 
     def _keep(self, version: Version, changes: int) -> None:
-        """Keep a version, unless jobs have changed since there had been so many changes."""
+        """Keep a version, unless a job is changing or has changed since it was read; `changes` had been made then."""
+        size = _size(version)
+        if size > self._limit:
+            return
         with self._guard:
-            if changes != self._changes or version.job_id in self._kept:
+            if self._changing or changes != self._changes or version.job_id in self._kept:
                 return
             self._kept[version.job_id] = version
-            self._size += len(version.body) + BESIDE
+            self._size += size
             while self._size > self._limit:
                 self._drop(next(iter(self._kept)))
 
-    def _forget(self, job_ids: Collection[str]) -> None:
-        """Keep jobs no more that have changed."""
+    @contextmanager
+    def _while_changing(self, job_ids: Collection[str]) -> Iterator[None]:
+        """Keep no more what is about to change, and nothing that is read until it has changed."""
         with self._guard:
-            self._changes += 1
+            self._changing += 1
             for job_id in job_ids:
                 self._drop(job_id)
+        try:
+            yield
+        finally:
+            with self._guard:
+                self._changing -= 1
+                self._changes += 1
 
     def _drop(self, job_id: str) -> None:
         version = self._kept.pop(job_id, None)
         if version:
-            self._size -= len(version.body) + BESIDE
+            self._size -= _size(version)
+
+
+def _size(version: Version) -> int:
+    return len(version.body) + BESIDE

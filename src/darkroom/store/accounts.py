@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,8 +21,6 @@ _USER = "SELECT id, account_id, name, password_hash, enabled, tokens_from FROM u
 _KEY = "SELECT access, sealed_secret, user_id, enabled, created_at, description FROM access_keys"
 _ROLES = "SELECT role FROM grants WHERE user_id = :id AND project_id = '' ORDER BY role"
 _PURPOSE = "access_keys.sealed_secret"
-#: Secrets that are kept opened: those of the callers of the last seconds.
-_KEPT = 1024
 
 
 class Accounts:
@@ -31,8 +28,6 @@ class Accounts:
 
     def __init__(self, reader: Reader, sealer: Sealer) -> None:
         self._reader, self._sealer = reader, sealer
-        # What a sealed text says never changes; that a key is there is read each time.
-        self._secret = lru_cache(maxsize=_KEPT)(self._open)
 
     async def account(self, account_id: AccountId) -> Account | None:
         row = await self._reader.one(f"{_ACCOUNT} WHERE id = :id", id=account_id)
@@ -85,14 +80,11 @@ class Accounts:
             return None
         return _user(row, tuple(role for (role,) in await self._reader.all(_ROLES, id=row[0])))
 
-    def _open(self, sealed: bytes) -> str:
-        return self._sealer.open(sealed, _PURPOSE).decode()
-
     def _key(self, row: Row) -> AccessKey:
         access, sealed, user_id, enabled, created_at, description = row
         return AccessKey(
             access=access,
-            secret=self._secret(sealed),
+            secret=self._sealer.open(sealed, _PURPOSE).decode(),
             user_id=user_id,
             enabled=bool(enabled),
             created_at=created_at,

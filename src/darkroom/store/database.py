@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any, ClassVar, NoReturn, TypeVar
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from darkroom.store.sealing import Sealer
 from darkroom.store.transaction import Transaction
 
 T = TypeVar("T")
+Changing = Callable[[Collection[JobId]], AbstractContextManager[None]]
 
 
 class Database(ABC):
@@ -28,8 +29,8 @@ class Database(ABC):
 
     def __init__(self, engine: sa.Engine, sealer: Sealer) -> None:
         self.engine, self._sealer = engine, sealer
-        #: Told, on any thread, which jobs have changed: after the commit and before the writer knows of it.
-        self.on_change: Callable[[Collection[JobId]], None] = lambda _: None
+        #: Entered, on any thread, with the jobs that a transaction changes: from before its commit until after it.
+        self.changing: Changing = lambda _: nullcontext()
 
     @property
     def url(self) -> str:
@@ -59,12 +60,11 @@ class Database(ABC):
     def write_now(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
         """Do what `write` does, on this thread."""
         changed: set[JobId] = set()
-        try:
-            with self.answering(), self._begin(lasting=lasting) as connection:
-                return work(Transaction(connection, self._sealer, changed))
-        finally:  # also after an error, which may hide that the transaction was committed
+        with self.answering(), ExitStack() as until_visible, self._begin(lasting=lasting) as connection:
+            result = work(Transaction(connection, self._sealer, changed))
             if changed:
-                self.on_change(changed)
+                until_visible.enter_context(self.changing(changed))
+            return result
 
     @abstractmethod
     def _begin(self, *, lasting: bool) -> AbstractContextManager[sa.Connection]:

@@ -1,19 +1,18 @@
 """The store: everything that is recorded, by noun, over one database."""
 
 import secrets
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 import sqlalchemy as sa
 
-from darkroom.domain.ids import JobId
 from darkroom.errors import Unavailable
 from darkroom.store.accounts import Accounts
 from darkroom.store.apps import Apps
 from darkroom.store.attachments import Attachments
 from darkroom.store.chores import Chores
-from darkroom.store.database import Database
+from darkroom.store.database import Changing, Database
 from darkroom.store.events import Events
 from darkroom.store.evidence import EvidenceRecords
 from darkroom.store.grants import Grants
@@ -71,9 +70,12 @@ class Store:
         """
         return await self.database.write(work, lasting=lasting)
 
-    def listen(self, listener: Callable[[Collection[JobId]], None]) -> None:
-        """Have the listener, on any thread, told which jobs this process has changed, before the change is answered."""
-        self.database.on_change = listener
+    def tell_changes(self, changing: Changing) -> None:
+        """Have `changing` entered, on any thread, with the jobs that this process changes, while others come to see it.
+
+        That is from before a transaction's commit until after it.
+        """
+        self.database.changing = changing
 
     def turn(self, name: str) -> Turn:
         """Return the turn of that name among the processes that share the database; its holder must close it."""

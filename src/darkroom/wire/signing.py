@@ -42,6 +42,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ECHO_LIMIT: Final = 2000
 #: Dates and signers that are kept taken apart: requests of one second, or of one client, have the same.
 _KEPT: Final = 256
+#: Characters of a signer at most: anybody may send one, and it is kept before its signature is looked at.
+_SIGNER_LIMIT: Final = 4096
 #: Headers our own client signs when a request has them.
 _CLIENT_SIGNS: Final = {"content-type", "x-project-id", "x-domain-id", "x-security-token"}
 
@@ -70,6 +72,8 @@ def parse_authorization(value: str) -> Authorization:
     if algorithm != ALGORITHM:
         raise Unauthenticated(f"only {ALGORITHM} signatures are accepted")
     signer, _, last = rest.rpartition(",")
+    if len(signer) > _SIGNER_LIMIT:
+        raise _malformed(f"AK and names of headers are longer than {_SIGNER_LIMIT} characters")
     name, _, made = last.strip().partition("=")
     if name != "Signature":
         raise _malformed("it needs Access, SignedHeaders and at last Signature, once each")
