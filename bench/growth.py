@@ -1,15 +1,12 @@
 """ShowImageJob as the records grow, beside itself with 10,000 jobs."""
 
-import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 
-from bench.load import Request, load
+from bench.load import Request, load, warm
 from bench.measure import Comparison, Curve, Finding, Reading, Target, alternate, of
 from bench.plan import Plan
-from bench.records import Jobs
-from bench.services import SAMPLE, on_sqlite, with_token
-from contract.service_process import Service
+from bench.services import on_sqlite, with_token
 
 LEAST = 10_000
 SIZES = (LEAST, 100_000, 1_000_000)
@@ -22,22 +19,15 @@ def findings(plan: Plan) -> Iterator[Finding]:
     with ExitStack() as stack:
         for size in (*SIZES, *((LARGEST,) if plan.full else ())):
             service, jobs = stack.enter_context(on_sqlite(size, keeps=False))
-            _warm(service, jobs)
-            sides[str(size)] = _reads(service.endpoint, with_token(service, jobs), plan.seconds)
+            reads = with_token(service, jobs)
+            warm(service.endpoint, reads)  # what grows is to be measured, and not the disk
+            sides[str(size)] = _reads(service.endpoint, reads, plan.seconds)
         found = {int(size): of(readings, "per_second") for size, readings in alternate(plan.rounds, sides).items()}
     for size, target in TARGETS.items():
         if size in found:
             what = f"ShowImageJob by token, SQLite, {size:,} jobs, each read"
             yield Comparison(what, f"itself with {LEAST:,} jobs", "requests/s", found[size], found[LEAST], target)
     yield Curve("growth", "ShowImageJob as the records grow", "jobs recorded", "requests/s", found)
-
-
-def _warm(service: Service, jobs: Jobs) -> None:
-    """Have the system read what will be asked for: what grows is to be measured, and not the disk."""
-    sql = "SELECT * FROM jobs JOIN sub_jobs ON sub_jobs.job_id = jobs.id WHERE jobs.id = ?"
-    with closing(sqlite3.connect(service.data / "darkroom.db")) as connection:
-        for job_id in jobs.sample(SAMPLE):
-            connection.execute(sql, [job_id]).fetchall()
 
 
 def _reads(endpoint: str, reads: list[Request], seconds: float) -> Callable[[], Reading]:

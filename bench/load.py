@@ -25,7 +25,7 @@ class Request:
 
 
 def warm(endpoint: str, requests: Sequence[Request]) -> None:
-    """Have each request answered before it is measured, so that whatever keeps answers has them."""
+    """Have each request answered before it is measured: what is kept is kept then, and what is read is in memory."""
     seconds = 1.0  # each run begins with the first request
     while load(endpoint, requests, seconds)["per_second"] * seconds < len(requests):
         seconds *= 2
