@@ -16,7 +16,7 @@ _STYLE = (
 
 def ratios(comparisons: Sequence[Comparison]) -> str:
     """Draw each ratio as a point, its spread over the rounds as a bar, and what is to reach as a red mark."""
-    left, width, row = 480, 460, 34
+    left, width, row = 560, 460, 34
     height = 50 + row * len(comparisons)
     values = [value for each in comparisons for value in [*each.ratios, *([each.target.bound] if each.target else [])]]
     low, high = min([0.1, *values]), max([10.0, *values])
