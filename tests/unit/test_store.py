@@ -332,7 +332,7 @@ def follow(store: Store, after: int) -> list[str]:
 
 def add_event(connection: sa.Connection, kind: str) -> int:
     """Write an event in a transaction that is under way; return its number."""
-    tx = Transaction(connection, Sealer(KEY), set())
+    tx = Transaction(connection, Sealer(KEY))
     tx.events.add(kind, 1, PROJECT)
     return int(connection.scalar(sa.text("SELECT max(seq) FROM events")) or 0)
 

@@ -24,10 +24,3 @@ class JSON(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(self.body)), (b"content-type", _MEDIA_TYPE)]
         if headers:
             self.raw_headers += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
-
-
-class Encoded(JSON):
-    """An answer that has been encoded before."""
-
-    def render(self, content: bytes) -> bytes:
-        return content

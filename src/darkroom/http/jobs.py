@@ -1,12 +1,13 @@
 """Routes of jobs and sub-jobs (contract sections 3.1 to 3.5), and what is beside the contract."""
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from darkroom.domain.accounts import Caller
 from darkroom.domain.jobs import Job, JobStatus, JobType, SubJobFilter, SubJobStatus
-from darkroom.http.answers import JSON, Encoded, encode
+from darkroom.http.answers import JSON, encode
 from darkroom.http.operations import Operations
 from darkroom.http.parameters import ID_LIMIT, PAGE, Choice, Choices, Text, page_of
 from darkroom.http.requests import decode, once_of, path_id, project_of, wait_of
@@ -36,7 +37,7 @@ def routes(operations: Operations, jobs: Jobs, versions: Versions, retries: Retr
             applied = {"preference-applied": f"wait={wait}"}
         if known == version.tag:
             return Response(status_code=304, headers={"etag": version.tag})
-        return Encoded(version.body, headers={"etag": version.tag, **applied})
+        return JSON(msgspec.Raw(version.body), headers={"etag": version.tag, **applied})
 
     async def list_jobs(caller: Caller, request: Request) -> Response:
         """ListImageJobs: jobs of one type, newest first, without their sub-jobs."""

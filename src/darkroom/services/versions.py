@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Final
 
@@ -50,26 +50,25 @@ class Versions:
     async def show(self, caller: Caller, project_id: ProjectId, job_id: str) -> Version:
         """Return a job as it is. Raises JobNotFound, also for another project's job."""
         caller.must("workspace:images:getImageJob", project_id)
-        version = self._kept.get(job_id) or await self._read(job_id)
-        if version is None or version.project_id != project_id:
-            raise JobNotFound(f"The job {job_id} does not exist.")
-        return version
+        return await self._now(project_id, job_id)
 
     async def after(self, version: Version, *, within: float) -> Version:
         """Return the job as soon as it differs from that version, or as it is after so many seconds."""
         deadline = time.monotonic() + within
-        while not version.is_final and (left := deadline - time.monotonic()) > 0:
-            await asyncio.sleep(min(INTERVAL, left))
-            now = self._kept.get(version.job_id) or await self._read(version.job_id)
-            if now is None or now.tag != version.tag:
-                return now or version
+        with suppress(JobNotFound):  # purged meanwhile
+            while not version.is_final and (left := deadline - time.monotonic()) > 0:
+                await asyncio.sleep(min(INTERVAL, left))
+                now = await self._now(version.project_id, version.job_id)
+                if now.tag != version.tag:
+                    return now
         return version
 
-    async def _read(self, job_id: str) -> Version | None:
+    async def _now(self, project_id: ProjectId, job_id: str) -> Version:
+        kept = self._kept.get(job_id)
+        if kept and kept.project_id == project_id:
+            return kept
         changes = self._changes
-        job = await self._store.jobs.find(job_id)
-        if job is None:
-            return None
+        job = await self._store.jobs.get(project_id, job_id)
         body = self._render(job)
         version = Version(
             job_id=job.id,

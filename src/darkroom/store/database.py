@@ -59,11 +59,11 @@ class Database(ABC):
 
     def write_now(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
         """Do what `write` does, on this thread."""
-        changed: set[JobId] = set()
         with self.answering(), ExitStack() as until_visible, self._begin(lasting=lasting) as connection:
-            result = work(Transaction(connection, self._sealer, changed))
-            if changed:
-                until_visible.enter_context(self.changing(changed))
+            transaction = Transaction(connection, self._sealer)
+            result = work(transaction)
+            if transaction.changed:
+                until_visible.enter_context(self.changing(transaction.changed))
             return result
 
     @abstractmethod

@@ -23,10 +23,10 @@ from darkroom.store.webhook_writes import WebhookWrites
 class Transaction:
     """All changes made through one of these become visible together, or not at all."""
 
-    def __init__(self, connection: sa.Connection, sealer: Sealer, changed: set[JobId]) -> None:
-        """`changed` is given the ids of the jobs that are changed."""
-        self.connection, self.changed = connection, changed
-        self.events = EventWrites(connection, changed)
+    def __init__(self, connection: sa.Connection, sealer: Sealer) -> None:
+        self.connection = connection
+        self.changed: set[JobId] = set()  #: the jobs that have been changed so far
+        self.events = EventWrites(connection, self.changed)
         self.grants = GrantWrites(connection)
         self.accounts = AccountWrites(connection, sealer, self.grants)
         self.apps = AppWrites(connection, self.events)
@@ -37,7 +37,7 @@ class Transaction:
         self.images = ImageWrites(connection, self.events)
         self.jobs = JobWrites(connection, self.events)
         self.kept = KeptWrites(connection, self.events)
-        self.retention = RetentionWrites(connection, changed)
+        self.retention = RetentionWrites(connection, self.changed)
         self.servers = ServerWrites(connection, self.events, sealer)
         self.webhooks = WebhookWrites(connection, self.events, sealer)
 

@@ -38,6 +38,7 @@ _DATE_NAME: Final = _DATE_HEADER.encode()
 _CONTENT_NAME: Final = _CONTENT_HEADER.encode()
 #: Beginnings of every algorithm's name that the vendor's SDKs can be configured to send.
 _FAMILIES: Final = ("SDK-", "V11-")
+_SHAPE: Final = "it needs Access, SignedHeaders and at last Signature, once each"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ECHO_LIMIT: Final = 2000
 #: Dates and signers that are kept taken apart: requests of one second, or of one client, have the same.
@@ -76,7 +77,7 @@ def parse_authorization(value: str) -> Authorization:
         raise _malformed(f"AK and names of headers are longer than {_SIGNER_LIMIT} characters")
     name, _, made = last.strip().partition("=")
     if name != "Signature":
-        raise _malformed("it needs Access, SignedHeaders and at last Signature, once each")
+        raise _malformed(_SHAPE)
     if not _HEX_DIGEST.fullmatch(made):
         raise _malformed("Signature is not 64 lowercase hexadecimal digits")
     access, names = _signer(signer)
@@ -89,7 +90,7 @@ def _signer(text: str) -> tuple[str, tuple[str, ...]]:
     pairs = [part.strip().partition("=") for part in text.split(",")]
     members = {name: value for name, _, value in pairs}
     if len(pairs) != 2 or members.keys() != {"Access", "SignedHeaders"}:
-        raise _malformed("it needs Access, SignedHeaders and at last Signature, once each")
+        raise _malformed(_SHAPE)
     access, names = members["Access"], tuple(members["SignedHeaders"].split(";"))
     if not _ACCESS.fullmatch(access):
         raise _malformed("Access is not an access key")
