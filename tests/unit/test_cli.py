@@ -396,8 +396,7 @@ def test_ssh_leaves_no_key_behind_when_it_is_ended(
 ) -> None:
     known.add_server("web")
     # Whoever runs the tests may have had the signal ignored, as nohup does, and programs inherit that.
-    as_usual = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
-    process = command("servers", "ssh", "web", "sleep", preexec_fn=as_usual)
+    process = command("servers", "ssh", "web", "sleep", preexec_fn=lambda: signal.signal(number, signal.SIG_DFL))
     path = fake_ssh.with_name("ssh.path")
     _until(lambda: path.exists() and path.read_text())
     time.sleep(0.1)
