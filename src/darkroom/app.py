@@ -123,9 +123,7 @@ class Service:
         self.upkeep = Upkeep(self.store, self.compute, self.image_store)
         self.housekeeping = Housekeeping(self.store, _chores(settings, tools, self.engine), now_ms)
         self.watching = Watching(self.store)
-        # On SQLite alone: what other processes change is not known here.
-        kept = 0 if settings.is_shared else settings.answer_memory
-        self.versions = Versions(self.store, job_routes.render, kept)
+        self.versions = Versions(self.store, job_routes.render, settings.answer_memory, shared=settings.is_shared)
         outbound = Outbound(private_addresses=settings.webhook_private_addresses)
         self.webhooks = Webhooks(self.store, outbound, cloud_event, snowflakes, now_ms)
         self.postman = Postman(self.store, outbound, cloud_event, snowflakes, now_ms)

@@ -24,6 +24,12 @@ _TRIGGERS = tuple(
     )
 )
 
+_SETTLED = (
+    "SELECT id FROM jobs WHERE status IN ('SUCCESS', 'FAILED') AND NOT EXISTS"
+    " (SELECT 1 FROM sub_jobs WHERE job_id = jobs.id AND sub_jobs.status NOT IN ('SUCCESS', 'FAILED'))"
+)
+_REVISION = "SELECT revision FROM history_revision"
+
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
@@ -35,7 +41,10 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 @pytest.fixture(autouse=True)
 def every_change_of_an_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have SQLite itself say which jobs a transaction changes, and see that the transaction says so too."""
+    """Have SQLite itself say which jobs a transaction changes, and see that the transaction says so too.
+
+    If one of them was settled before, the revision of the history must be another one afterwards.
+    """
     write_now = Database.write_now
 
     def watched_write(self: Database, work: Callable[[Transaction], Any], *, lasting: bool = True) -> Any:
@@ -45,8 +54,11 @@ def every_change_of_an_answer_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
             connection.create_function("changed", 1, changed.add)
             for trigger in _TRIGGERS:
                 connection.execute(trigger)
+            settled = {key for (key,) in connection.execute(_SETTLED)}
+            revision = connection.execute(_REVISION).fetchone()
             result = work(tx)
             assert {str(key) for key in changed} <= tx.changed
+            assert connection.execute(_REVISION).fetchone() != revision or not changed & settled
             return result
 
         on_sqlite = self.engine.dialect.name == "sqlite"

@@ -11,35 +11,12 @@ import sqlalchemy as sa
 from darkroom.domain.jobs import Job, SubJobStatus
 from darkroom.errors import Forbidden, JobNotFound, SubJobNotFinal
 from darkroom.http.jobs import render
-from darkroom.services.versions import BESIDE, Version, Versions
+from darkroom.services.versions import BESIDE
 from darkroom.store.transaction import Transaction
 from house import PROJECT, World, administrator
+from watched import Watched
 
-LIMIT = 1 << 20
 SUCCESS, RUNNING = SubJobStatus.SUCCESS, SubJobStatus.RUNNING
-
-
-class Watched:
-    """Versions, and how often a job was read for one."""
-
-    def __init__(self, world: World, limit: int = LIMIT) -> None:
-        self.world, self.reads = world, 0
-        self.meanwhile: Callable[[], Any] = lambda: None
-        self.versions = Versions(world.store, self._render, limit)
-
-    def show(self, job: Job) -> Version:
-        version: Version = self.world.run(self.versions.show(administrator(), PROJECT, job.id))
-        return version
-
-    def is_kept(self, job: Job) -> bool:
-        before = self.reads
-        self.show(job)
-        return self.reads == before
-
-    def _render(self, job: Job) -> bytes:
-        self.reads += 1
-        self.meanwhile()
-        return render(job)
 
 
 @pytest.fixture

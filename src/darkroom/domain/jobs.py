@@ -85,6 +85,11 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     def is_final(self) -> bool:
         return self.status in (JobStatus.SUCCESS, JobStatus.FAILED)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has ended and left nothing to undo: it stays as it is, but for what is removed of it."""
+        return self.is_final and all(sub_job.status in DELETABLE for sub_job in self.sub_jobs)
+
 
 class SubJobFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Which sub-jobs are wanted; what is empty or None does not count."""

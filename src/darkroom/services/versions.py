@@ -1,7 +1,8 @@
 """Versions of jobs: each as it is answered, made once and kept in memory until the job changes.
 
-Only where no other process writes to the records does this one know which jobs change. Elsewhere nothing is kept: each
-answer is made of what is read for it.
+Which jobs this process changes it knows. Where others share the records, only jobs that are settled are kept: these
+change no more, but may be removed. A removal by another process is found out within `LOOK_EVERY_S`, by a number that
+each one counts up.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ from darkroom.store.store import Store
 
 #: Bytes that a version takes beside its body, about.
 BESIDE: Final = 500
+#: How old, in seconds, what is kept may be before it is asked whether others have removed some of it.
+LOOK_EVERY_S: Final = 1.0
 
 
 class Version(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -39,9 +42,18 @@ class Version(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Versions:
     """Shows jobs. For one event loop."""
 
-    def __init__(self, store: Store, render: Callable[[Job], bytes], limit: int) -> None:
-        """`render` makes the JSON; `limit` is in bytes, and 0 where other processes write to the records."""
-        self._store, self._render, self._limit = store, render, limit
+    def __init__(
+        self,
+        store: Store,
+        render: Callable[[Job], bytes],
+        limit: int,
+        *,
+        shared: bool,
+        ticks: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`render` makes the JSON; `limit` is in bytes; `shared` says whether other processes write to the records."""
+        self._store, self._render, self._limit, self._shared, self._ticks = store, render, limit, shared, ticks
+        self._revision, self._look_again_at = 0, ticks()
         self._kept: OrderedDict[str, Version] = OrderedDict()  # what was kept first makes room first
         self._size = self._changing = self._changes = 0
         self._guard = threading.Lock()
@@ -64,6 +76,8 @@ class Versions:
         return version
 
     async def _now(self, project_id: ProjectId, job_id: str) -> Version:
+        if self._shared and self._ticks() >= self._look_again_at:
+            await self._look()
         kept = self._kept.get(job_id)
         if kept and kept.project_id == project_id:
             return kept
@@ -77,8 +91,21 @@ class Versions:
             body=body,
             tag=f'"{sha256(body).hexdigest()[:20]}"',
         )
-        self._keep(version, changes)
+        if job.is_settled or not self._shared:
+            self._keep(version, changes)
         return version
+
+    async def _look(self) -> None:
+        """Forget everything if another process has removed something."""
+        started = self._ticks()
+        revision = await self._store.jobs.revision()
+        if revision != self._revision:
+            with self._guard:
+                self._kept.clear()
+                self._size = 0
+                self._changes += 1
+            self._revision = revision
+        self._look_again_at = started + LOOK_EVERY_S
 
     def _keep(self, version: Version, changes: int) -> None:
         """Keep a version, unless a job is changing or has changed since it was read; `changes` had been made then."""

@@ -11,7 +11,8 @@ from darkroom.domain.ids import AccountId, ProjectId, UserId
 from darkroom.domain.roles import EVERYWHERE, Grant
 from darkroom.errors import Conflict
 from darkroom.store import tables
-from darkroom.store.grants import GrantWrites, count_up
+from darkroom.store.grants import GrantWrites
+from darkroom.store.revisions import IDENTITY, count_up
 from darkroom.store.rows import Reader, Row
 from darkroom.store.sealing import Sealer
 
@@ -145,12 +146,12 @@ class AccountWrites:
     def change_access_key(self, access: str, **changes: Any) -> None:
         table = tables.access_keys
         self._connection.execute(table.update().where(table.c.access == access), changes)
-        count_up(self._connection)
+        count_up(self._connection, IDENTITY)
 
     def remove_access_key(self, access: str) -> None:
         table = tables.access_keys
         self._connection.execute(table.delete().where(table.c.access == access))
-        count_up(self._connection)
+        count_up(self._connection, IDENTITY)
 
     def remove_user(self, user_id: UserId) -> None:
         """Remove a user with its keys and grants."""
@@ -158,7 +159,7 @@ class AccountWrites:
         self._connection.execute(keys.delete().where(keys.c.user_id == user_id))
         self._grants.remove_of_user(user_id)
         self._connection.execute(users.delete().where(users.c.id == user_id))
-        count_up(self._connection)
+        count_up(self._connection, IDENTITY)
 
     def remove_project(self, project_id: ProjectId) -> None:
         """Remove a project and the grants in it. Raises Conflict while it has image servers or images."""
@@ -168,7 +169,7 @@ class AccountWrites:
         self._grants.remove_of_project(project_id)
         projects = tables.projects
         self._connection.execute(projects.delete().where(projects.c.id == project_id))
-        count_up(self._connection)
+        count_up(self._connection, IDENTITY)
 
     def remove_account(self, account_id: AccountId) -> None:
         """Remove an account with its users and roles. Raises Conflict while it has projects."""
@@ -179,15 +180,15 @@ class AccountWrites:
             self.remove_user(UserId(user_id))
         self._grants.remove_roles_of(account_id)
         self._connection.execute(accounts.delete().where(accounts.c.id == account_id))
-        count_up(self._connection)
+        count_up(self._connection, IDENTITY)
 
     def _insert(self, table: sa.Table, row: dict[str, Any]) -> None:
         self._connection.execute(table.insert(), row)
-        count_up(self._connection)
+        count_up(self._connection, IDENTITY)
 
     def _update(self, table: sa.Table, key: str, changes: dict[str, Any]) -> None:
         self._connection.execute(table.update().where(table.c.id == key), changes)
-        count_up(self._connection)
+        count_up(self._connection, IDENTITY)
 
 
 @contextmanager

@@ -6,16 +6,11 @@ from darkroom.domain.ids import AccountId, ProjectId, UserId
 from darkroom.domain.roles import ADMIN_ROLE, EVERYWHERE, Grant, Role
 from darkroom.errors import Conflict
 from darkroom.store import tables
+from darkroom.store.revisions import IDENTITY, count_up, present
 from darkroom.store.rows import Reader, from_json, to_json
 
 _GRANT = "INSERT INTO grants (user_id, project_id, role) VALUES (:user_id, :project_id, :role) ON CONFLICT DO NOTHING"
 _REVOKE = "INSERT INTO revoked_tokens (id, expires_at) VALUES (:id, :expires_at) ON CONFLICT DO NOTHING"
-
-
-def count_up(connection: sa.Connection) -> None:
-    """Tell all who keep a copy of identity that it is true no more, once this transaction is visible."""
-    table = tables.identity_revision
-    connection.execute(table.update().values(revision=table.c.revision + 1))
 
 
 class Grants:
@@ -26,8 +21,7 @@ class Grants:
 
     async def revision(self) -> int:
         """Return the number that every change of identity counts up."""
-        row = await self._reader.one("SELECT revision FROM identity_revision")
-        return int(row[0]) if row else 0
+        return await present(self._reader, IDENTITY)
 
     async def roles(self) -> list[Role]:
         """Return the roles that are accounts' own."""
@@ -56,7 +50,7 @@ class GrantWrites:
         """Grant a role; granting it again changes nothing."""
         row = {"user_id": grant.user_id, "project_id": grant.project_id, "role": grant.role}
         self._connection.execute(sa.text(_GRANT), row)
-        count_up(self._connection)
+        count_up(self._connection, IDENTITY)
 
     def remove(self, grant: Grant) -> None:
         table = tables.grants
@@ -94,7 +88,7 @@ class GrantWrites:
         table = tables.revoked_tokens
         self._connection.execute(table.delete().where(table.c.expires_at <= now))
         self._connection.execute(sa.text(_REVOKE), {"id": token_id, "expires_at": expires_at})
-        count_up(self._connection)
+        count_up(self._connection, IDENTITY)
 
     def must_keep_an_admin(self, account_id: AccountId) -> None:
         """Raise Conflict unless an enabled user administers the account: to be asked after a change, to undo it."""
@@ -113,11 +107,11 @@ class GrantWrites:
 
     def _remove(self, which: sa.ColumnElement[bool]) -> None:
         self._connection.execute(tables.grants.delete().where(which))
-        count_up(self._connection)
+        count_up(self._connection, IDENTITY)
 
     def _remove_roles(self, which: sa.ColumnElement[bool]) -> None:
         self._connection.execute(tables.roles.delete().where(which))
-        count_up(self._connection)
+        count_up(self._connection, IDENTITY)
 
 
 def _users_of(account_id: AccountId) -> sa.Select[tuple[str]]:

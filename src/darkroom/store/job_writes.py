@@ -11,6 +11,7 @@ from darkroom.domain.jobs import DELETABLE, FINAL, MOVES, Job, JobStatus, JobTyp
 from darkroom.domain.limits import Waiting
 from darkroom.errors import SubJobNotFinal
 from darkroom.store.events import EventWrites
+from darkroom.store.revisions import HISTORY, count_up
 from darkroom.store.rows import key_of, to_json
 from darkroom.store.tables import evidence, jobs, sub_jobs
 
@@ -190,6 +191,8 @@ class JobWrites:
             self._events.add(
                 "sub_job.removed", at, project_id, job_id=JobId(str(job_id)), sub_job_id=SubJobId(str(sub_job_id))
             )
+        if found:
+            count_up(self._connection, HISTORY)
 
     def end(self, job: Job, at: int) -> None:
         """End a job whose sub-jobs have all ended, with the status that follows from theirs."""

@@ -12,6 +12,7 @@ from darkroom.domain.jobs import (
     SubJobStatus,
 )
 from darkroom.errors import JobNotFound
+from darkroom.store.revisions import HISTORY, present
 from darkroom.store.rows import Reader, Row, from_json, key_of
 
 
@@ -74,6 +75,10 @@ class Jobs:
         """Say whether a job is to be cancelled."""
         row = await self._reader.one("SELECT cancelled FROM jobs WHERE id = :id", id=key_of(job_id))
         return bool(row and row[0])
+
+    async def revision(self) -> int:
+        """Return the number that every removal from the history counts up."""
+        return await present(self._reader, HISTORY)
 
     async def busy(self) -> frozenset[str]:
         """Return the ids of the image servers and images, of any project, that unfinished jobs are about."""

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from darkroom.domain.ids import JobId, first_minted_at
 from darkroom.domain.jobs import DELETABLE, JobStatus
+from darkroom.store.revisions import HISTORY, count_up
 from darkroom.store.rows import key_of
 from darkroom.store.tables import events, evidence, image_servers, images, jobs, sub_jobs
 
@@ -41,6 +42,7 @@ class RetentionWrites:
         self._connection.execute(evidence.delete().where(evidence.c.job_id.in_(keys)))
         self._connection.execute(sub_jobs.delete().where(sub_jobs.c.job_id.in_(keys)))
         self._connection.execute(jobs.delete().where(jobs.c.id.in_(keys)))
+        count_up(self._connection, HISTORY)
 
     def purge_removed(self, before: int, limit: int) -> int:
         """Remove the own events of what was removed before a time; return of how many resources."""

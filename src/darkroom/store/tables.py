@@ -94,13 +94,19 @@ revoked_tokens = sa.Table(
     sa.Index(None, "expires_at"),
 )
 
-#: One row, counted up by every change of identity: who keeps a copy looks here whether it is still true.
-identity_revision = sa.Table(
-    "identity_revision",
-    metadata,
-    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("revision", sa.BigInteger, nullable=False),
-)
+
+def _revision(name: str) -> sa.Table:
+    """Return a table of one row with a number: who keeps a copy of something looks here whether it is still true."""
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
+    )
+
+
+identity_revision = _revision("identity_revision")
+history_revision = _revision("history_revision")
 
 jobs = sa.Table(
     "jobs",

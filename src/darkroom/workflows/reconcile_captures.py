@@ -8,7 +8,7 @@ import structlog
 
 from darkroom.domain.chores import Problem
 from darkroom.domain.ids import JobId, ServerId
-from darkroom.domain.jobs import DELETABLE, Job
+from darkroom.domain.jobs import Job
 from darkroom.errors import DarkroomError
 from darkroom.workflows.plan import Tools
 
@@ -27,7 +27,7 @@ class Captures:
         # In this order: a job is recorded before it captures anything.
         for key, capture in await self._tools.compute.captures():
             job = await self._tools.store.jobs.find(capture)
-            if job is None or not _is_over(job):
+            if job is None or not job.is_settled:
                 continue
             try:
                 await self._discard(key, capture, job)
@@ -42,7 +42,3 @@ class Captures:
         await self._tools.store.write(
             lambda tx: tx.events.add("capture.orphan_removed", at, job.project_id, resource_id=key, data=data)
         )
-
-
-def _is_over(job: Job) -> bool:
-    return job.is_final and all(sub_job.status in DELETABLE for sub_job in job.sub_jobs)
