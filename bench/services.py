@@ -68,7 +68,7 @@ def on_sqlite(number: int, *, copy: Path | None = None, keeps: bool = True) -> I
     data = cache() / f"sqlite-{number}-{max(path.name[:4] for path in VERSIONS.glob('[0-9]*.py'))}"
     told = data / "jobs.json"
     if not told.exists():
-        for former in cache().glob(f"sqlite-{number}-*"):
+        for former in cache().glob(f"sqlite-{number}-*[0-9]"):  # and not its log
             shutil.rmtree(former)
         _fill_sqlite(data, number)
     jobs = msgspec.json.decode(told.read_bytes(), type=Jobs)
@@ -91,9 +91,10 @@ def _fill_sqlite(data: Path, number: int) -> None:
 
 
 @contextmanager
-def on_postgres(url: str, number: int, folder: Path) -> Iterator[tuple[Service, Jobs]]:
-    """Run a service over so many jobs in an empty database."""
-    with running(Service(folder / "data", settings={**QUIET, "DARKROOM_DATABASE": url})) as service:
+def on_postgres(url: str, number: int, data: Path, *, keeps: bool = True) -> Iterator[tuple[Service, Jobs]]:
+    """Run a service over so many jobs in an empty database. Unless it `keeps` answers, it reads each time."""
+    settings = {**(QUIET if keeps else READING), "DARKROOM_DATABASE": url}
+    with running(Service(data, settings=settings)) as service:
         jobs = records.planned(service.project_id, number)
         with psycopg.connect(url, autocommit=True) as connection:
             records.insert(jobs, connection.execute)

@@ -140,10 +140,11 @@ idempotency_keys = sa.Table(
     sa.Index(None, "created_at"),
 )
 
+#: Those of one job lie beside each other, so that they are read with one look.
 sub_jobs = sa.Table(
     "sub_jobs",
     metadata,
-    sa.Column("id", Snowflake, primary_key=True, autoincrement=False),
+    sa.Column("id", Snowflake, nullable=False),
     sa.Column("job_id", Snowflake, nullable=False),
     _text("project_id"),
     _text("job_type"),
@@ -154,9 +155,10 @@ sub_jobs = sa.Table(
     sa.Column("end_time", Millis),
     _text("error_code", ""),
     _text("error_message", ""),
-    sa.Index(None, "job_id", "id"),
-    sa.Index(None, "project_id", "id", "job_type", "status"),
+    sa.PrimaryKeyConstraint("job_id", "id"),
+    sa.Index(None, "project_id", "id", "job_type", "status", "job_id"),
     sa.Index(None, "status", "job_id"),
+    sqlite_with_rowid=False,
 )
 
 #: What was seen when a sub-job failed.
