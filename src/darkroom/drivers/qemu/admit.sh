@@ -21,9 +21,11 @@ scan() {
     return 1
 }
 
-# Does the same by the database $1 (passwd, group) and the name $2.
+# Does the same by the database $1 (passwd, group) and the name $2. Without nsswitch.conf there is nothing but the files.
 look_up() {
-    scan "$2" <"/etc/$1" || scan "$2" <<EOF
+    scan "$2" <"/etc/$1" && return
+    [ -e /etc/nsswitch.conf ] || return 1
+    scan "$2" <<EOF
 $(getent "$1" "$2" 2>/dev/null)
 EOF
 }
@@ -108,7 +110,9 @@ make_administrator() {
         rule=$ACCOUNT
         while [ "$rule" != "${rule#*.}" ]; do rule=${rule%%.*}_${rule#*.}; done
         rule=/etc/sudoers.d/90-$rule
-        (umask 337 && printf '%s ALL=(ALL) NOPASSWD:ALL\n' "$ACCOUNT" >"$rule")
+        umask 337
+        printf '%s ALL=(ALL) NOPASSWD:ALL\n' "$ACCOUNT" >"$rule"
+        umask 022
     fi
 }
 
