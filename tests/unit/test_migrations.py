@@ -157,39 +157,3 @@ def test_tables_of_a_later_version_are_left_alone(engine: sa.Engine) -> None:
     with pytest.raises(TooNew):
         migrate(engine)
     assert not sa.inspect(engine).has_table("grants")
-
-
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_sub_jobs_are_the_same_under_another_key(
-    database: str, engine: sa.Engine, request: pytest.FixtureRequest
-) -> None:
-    if database == "postgresql":
-        url = sa.make_url(request.getfixturevalue("postgres_url")).set(drivername="postgresql+psycopg")
-        engine = sa.create_engine(url)
-
-    def move(change: Callable[[Config, str], object], target: str) -> None:
-        with engine.begin() as connection:
-            change(config(connection), target)
-
-    def sub_jobs() -> list[tuple[object, ...]]:
-        with engine.begin() as connection:
-            return [tuple(row) for row in connection.execute(sa.text("SELECT * FROM sub_jobs ORDER BY id"))]
-
-    columns = "project_id, job_type, status, resource_id, resource_name, begin_time"
-    move(command.upgrade, "0013")
-    with engine.begin() as connection:
-        for sub_job, job, ended in ((12, 1, 5), (11, 1, None), (13, 2, 6)):
-            values = {"id": sub_job, "job": job, "end": ended}
-            insert = f"INSERT INTO sub_jobs (id, job_id, end_time, error_message, {columns})"
-            connection.execute(
-                sa.text(f"{insert} VALUES (:id, :job, :end, 'it''s', 'p', 'TYPE', 'RUNNING', 'r', 'n', 4)"), values
-            )
-    before = sub_jobs()
-    assert [row[0] for row in before] == [11, 12, 13]
-    move(command.upgrade, "head")
-    assert sub_jobs() == before
-    assert sa.inspect(engine).get_pk_constraint("sub_jobs")["constrained_columns"] == ["job_id", "id"]
-    move(command.downgrade, "0013")
-    assert sub_jobs() == before
-    assert sa.inspect(engine).get_pk_constraint("sub_jobs")["constrained_columns"] == ["id"]
-    engine.dispose()

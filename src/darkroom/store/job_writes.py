@@ -140,7 +140,9 @@ class JobWrites:
             changes |= {"error_code": error_code, "error_message": error_message}
         allowed = [status for status, following in MOVES.items() if to in following]
         moved = self._connection.execute(
-            sub_jobs.update().where(*_is(sub_job), sub_jobs.c.status.in_(allowed)).values(**changes)
+            sub_jobs.update()
+            .where(sub_jobs.c.id == key_of(sub_job.id), sub_jobs.c.status.in_(allowed))
+            .values(**changes)
         )
         if moved.rowcount:
             self._events.add(
@@ -163,7 +165,9 @@ class JobWrites:
 
     def name_resource(self, sub_job: SubJob, resource_id: str) -> None:
         """Set the resource that a sub-job has made, in the transaction in which it ends."""
-        self._connection.execute(sub_jobs.update().where(*_is(sub_job)).values(resource_id=resource_id))
+        self._connection.execute(
+            sub_jobs.update().where(sub_jobs.c.id == key_of(sub_job.id)).values(resource_id=resource_id)
+        )
 
     def delete_sub_jobs(self, project_id: ProjectId, sub_job_ids: Collection[str], at: int) -> None:
         """Remove ended sub-jobs from the history of their jobs; ids of none are skipped.
@@ -179,7 +183,7 @@ class JobWrites:
             if status not in DELETABLE:
                 raise SubJobNotFinal(f"The sub-job {sub_job_id} is {status}; only SUCCESS or FAILED may be deleted.")
         for sub_job_id, job_id, _ in found:
-            self._connection.execute(sub_jobs.delete().where(sub_jobs.c.job_id == job_id, sub_jobs.c.id == sub_job_id))
+            self._connection.execute(sub_jobs.delete().where(sub_jobs.c.id == sub_job_id))
             self._connection.execute(evidence.delete().where(evidence.c.sub_job_id == sub_job_id))
             self._connection.execute(
                 jobs.update().where(jobs.c.id == job_id).values(sub_jobs_total=jobs.c.sub_jobs_total - 1)
@@ -203,8 +207,3 @@ class JobWrites:
         )
         if ended.rowcount:
             self._events.add("job.ended", at, job.project_id, job_id=job.id, data={"status": status})
-
-
-def _is(sub_job: SubJob) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:
-    """Return the conditions that a sub-job alone fulfils: its whole key."""
-    return sub_jobs.c.job_id == key_of(sub_job.job_id), sub_jobs.c.id == key_of(sub_job.id)

@@ -112,7 +112,7 @@ class Jobs:
             where = f"{where} AND id IN (SELECT job_id FROM events WHERE resource_id = :server)"
             matching["server"] = server_id
         ((count,),) = await self._reader.survey(f"SELECT count(*) FROM jobs WHERE {where}", **matching)
-        rows = await self._reader.survey(_page("jobs", "id", _JOB, where), **matching, limit=limit, offset=offset)
+        rows = await self._reader.survey(_page("jobs", _JOB, where), **matching, limit=limit, offset=offset)
         return count, [_job(row) for row in rows]
 
     async def sub_jobs_page(
@@ -120,9 +120,7 @@ class Jobs:
     ) -> tuple[int, list[SubJob]]:
         """Return how many sub-jobs match, and one page of them, newest first."""
         where, values = _where(project_id, matching)
-        rows = await self._reader.survey(
-            _page("sub_jobs", "job_id, id", _SUB_JOB, where), **values, limit=limit, offset=offset
-        )
+        rows = await self._reader.survey(_page("sub_jobs", _SUB_JOB, where), **values, limit=limit, offset=offset)
         return await self.count_sub_jobs(project_id, matching), [_sub_job(row) for row in rows]
 
     async def count_sub_jobs(self, project_id: ProjectId, matching: SubJobFilter) -> int:
@@ -132,10 +130,10 @@ class Jobs:
         return int(count)
 
 
-def _page(table: str, key: str, columns: str, where: str) -> str:
+def _page(table: str, columns: str, where: str) -> str:
     """Return the query of one page, newest first. What is passed over is read from an index alone."""
-    chosen = f"SELECT {key} FROM {table} WHERE {where} ORDER BY id DESC LIMIT :limit OFFSET :offset"
-    return f"SELECT {columns} FROM {table} WHERE ({key}) IN ({chosen}) ORDER BY id DESC"
+    chosen = f"SELECT id FROM {table} WHERE {where} ORDER BY id DESC LIMIT :limit OFFSET :offset"
+    return f"SELECT {columns} FROM {table} WHERE id IN ({chosen}) ORDER BY id DESC"
 
 
 def _where(project_id: ProjectId, wanted: SubJobFilter) -> tuple[str, dict[str, Any]]:

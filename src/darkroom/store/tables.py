@@ -140,11 +140,10 @@ idempotency_keys = sa.Table(
     sa.Index(None, "created_at"),
 )
 
-#: Those of one job lie beside each other, so that they are read with one look.
 sub_jobs = sa.Table(
     "sub_jobs",
     metadata,
-    sa.Column("id", Snowflake, nullable=False),
+    sa.Column("id", Snowflake, primary_key=True, autoincrement=False),
     sa.Column("job_id", Snowflake, nullable=False),
     _text("project_id"),
     _text("job_type"),
@@ -155,10 +154,9 @@ sub_jobs = sa.Table(
     sa.Column("end_time", Millis),
     _text("error_code", ""),
     _text("error_message", ""),
-    sa.PrimaryKeyConstraint("job_id", "id"),
-    sa.Index(None, "project_id", "id", "job_type", "status", "job_id"),
+    sa.Index(None, "job_id", "id"),
+    sa.Index(None, "project_id", "id", "job_type", "status"),
     sa.Index(None, "status", "job_id"),
-    sqlite_with_rowid=False,
 )
 
 #: What was seen when a sub-job failed.
