@@ -174,10 +174,12 @@ class JobWrites:
 
         Raises SubJobNotFinal, and then removes nothing, if one of them has not ended as SUCCESS or FAILED.
         """
+        # Locked, in order: another process may be removing some of them, which are then not here any more.
         found = self._connection.execute(
-            sa.select(sub_jobs.c.id, sub_jobs.c.job_id, sub_jobs.c.status).where(
-                sub_jobs.c.project_id == project_id, sub_jobs.c.id.in_([key_of(each) for each in sub_job_ids])
-            )
+            sa.select(sub_jobs.c.id, sub_jobs.c.job_id, sub_jobs.c.status)
+            .where(sub_jobs.c.project_id == project_id, sub_jobs.c.id.in_([key_of(each) for each in sub_job_ids]))
+            .order_by(sub_jobs.c.id)
+            .with_for_update()
         ).all()
         for sub_job_id, _, status in found:
             if status not in DELETABLE:

@@ -38,10 +38,11 @@ class RetentionWrites:
         theirs = events.c.job_id.in_(keys)
         lasting = self._connection.scalars(sa.select(events.c.resource_id).where(theirs, _LASTING).distinct())
         kept = sa.and_(_LASTING, events.c.resource_id.in_(self._existing(set(lasting))))
-        self._connection.execute(events.delete().where(theirs, ~kept))
-        self._connection.execute(evidence.delete().where(evidence.c.job_id.in_(keys)))
+        # The sub-jobs first: who removes one just now is waited for, and what it wrote is seen.
         self._connection.execute(sub_jobs.delete().where(sub_jobs.c.job_id.in_(keys)))
+        self._connection.execute(evidence.delete().where(evidence.c.job_id.in_(keys)))
         self._connection.execute(jobs.delete().where(jobs.c.id.in_(keys)))
+        self._connection.execute(events.delete().where(theirs, ~kept))
         count_up(self._connection, HISTORY)
 
     def purge_removed(self, before: int, limit: int) -> int:
