@@ -21,10 +21,11 @@ scan() {
     return 1
 }
 
-# Does the same by the database $1 (passwd, group) and the name $2. Without nsswitch.conf there is nothing but the files.
+# Does the same by the database $1 (passwd, group) and the name $2. Only a system with an nsswitch.conf is asked for more than
+# its files.
 look_up() {
     scan "$2" <"/etc/$1" && return
-    [ -e /etc/nsswitch.conf ] || return 1
+    [ -e /etc/nsswitch.conf ] || [ -e /usr/etc/nsswitch.conf ] || return 1
     scan "$2" <<EOF
 $(getent "$1" "$2" 2>/dev/null)
 EOF
