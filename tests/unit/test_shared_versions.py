@@ -8,11 +8,12 @@ import pytest
 
 from darkroom.domain.jobs import Job, SubJobStatus
 from darkroom.errors import JobNotFound, Unavailable
-from darkroom.services.versions import LOOK_EVERY_S
+from darkroom.http.jobs import render
+from darkroom.services.versions import BESIDE, LOOK_EVERY_S
 from darkroom.store.sealing import Sealer
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
-from house import PROJECT, World
+from house import PROJECT, World, administrator
 from watched import Watched
 
 ABNORMAL, FAILED, RUNNING, SUCCESS, WAITING = (
@@ -114,6 +115,56 @@ def test_what_is_removed_while_it_is_read_is_not_kept_for_longer(shared: Shared)
     shared.watched.meanwhile = lambda: None
     shared.a_second_passes()
     assert b'"sub_jobs_total":0' in shared.watched.show(job).body
+
+
+def test_what_was_read_before_a_removal_was_found_out_is_not_kept_after_it(
+    shared: Shared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, other = shared.world.job(), shared.world.job()
+    shared.watched.show(other)
+    get = shared.world.store.jobs.get
+
+    async def slowly(project_id: str, job_id: str) -> Job:
+        monkeypatch.undo()
+        read = await get(project_id, job_id)
+        shared.elsewhere(_remove(job))
+        shared.a_second_passes()
+        await shared.watched.versions.show(administrator(), PROJECT, other.id)
+        return read
+
+    monkeypatch.setattr(shared.world.store.jobs, "get", slowly)
+    shared.watched.show(job)
+    assert b'"sub_jobs_total":0' in shared.watched.show(job).body
+
+
+def test_the_second_begins_when_it_is_asked_for_removals(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = shared.world.job()
+    shared.watched.show(job)
+    revision = shared.world.store.jobs.revision
+
+    async def slowly() -> int:
+        monkeypatch.undo()
+        read = await revision()
+        shared.elsewhere(_remove(job))
+        shared.watched.ticks += LOOK_EVERY_S / 2
+        return read
+
+    monkeypatch.setattr(shared.world.store.jobs, "revision", slowly)
+    shared.a_second_passes()
+    shared.watched.show(job)
+    shared.watched.ticks += LOOK_EVERY_S / 2
+    assert b'"sub_jobs_total":0' in shared.watched.show(job).body
+
+
+def test_what_is_forgotten_makes_room(shared: Shared) -> None:
+    jobs = [shared.world.job() for _ in range(2)]
+    watched = shared.watched = Watched(shared.world, limit=2 * (len(render(jobs[0])) + BESIDE), shared=True)
+    for _ in range(3):
+        for job in jobs:
+            watched.show(job)
+        shared.elsewhere(_remove(shared.world.job()))
+        shared.a_second_passes()
+    assert [watched.is_kept(job) for job in (*jobs, *jobs)] == [False, False, True, True]
 
 
 def test_nothing_is_shown_unlooked_at_while_the_database_is_silent(
