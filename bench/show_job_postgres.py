@@ -53,8 +53,8 @@ def findings(plan: Plan) -> Iterator[Finding]:
         "fastapi": "FastAPI and SQLAlchemy's ORM doing the same",
     }
     for ours, told, side, target in (
-        ("kept", what, "app", Target("≥", 0.7)),
-        ("kept", what, "select", Target("≥", 0.7)),
+        ("kept", f"{what}, asked again", "app", Target("≥", 0.7)),
+        ("kept", f"{what}, asked again", "select", Target("≥", 0.7)),
         ("reading", f"{what}, each read", "app", None),
         ("reading", f"{what}, each read", "select", None),
         ("reading", f"{what}, each read", "fastapi", Target("≥", 4)),

@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     answer_memory: int = Field(
         64 << 20,
         ge=0,
-        description="Bytes of answers about jobs kept in memory; on PostgreSQL of those that have ended. 0: none.",
+        description="Bytes of answers about jobs kept in memory; on PostgreSQL of those that change no more. 0: none.",
     )
     throttle_reads: int = Field(0, ge=0, description="Reading requests that a user may make in a minute. 0: no limit.")
     throttle_changes: int = Field(0, ge=0, description="Other requests that a user may make in a minute. 0: no limit.")
