@@ -11,11 +11,20 @@ import pytest
 from darkroom.errors import Unavailable
 from darkroom.store import postgres
 from darkroom.store.connections import LIMIT
+from darkroom.store.rows import Row
 from darkroom.store.sealing import Sealer
 from darkroom.store.store import Store
 
 _OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 _ASLEEP = f"SELECT count(*) {_OTHERS} AND state = 'active' AND query LIKE '%pg_sleep%'"
+
+
+@pytest.fixture
+def store(postgres_url: str) -> Iterator[Store]:
+    store = Store(postgres_url, Sealer(Sealer.new_key()))
+    store.migrate()
+    yield store
+    store.close()
 
 
 @asynccontextmanager
@@ -99,20 +108,44 @@ def test_a_statement_that_is_refused_costs_no_connection(postgres_url: str) -> N
     asyncio.run(reads())
 
 
+def test_a_survey_is_planned_for_what_it_asks_however_often_it_is_asked(store: Store) -> None:
+    async def generic_plans(read: Callable[..., Awaitable[list[Row]]]) -> object:
+        for number in range(10):
+            await read("SELECT CAST(:n AS int)", n=number)
+        ((plans,),) = await read(
+            "SELECT generic_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT CAST($1%'"
+        )
+        return plans
+
+    async def reads() -> None:
+        assert await generic_plans(store.database.survey) == 0
+        assert await generic_plans(store.database.all) == 5, "what others do after five times"
+
+    asyncio.run(reads())
+
+
+def test_surveys_that_take_long_do_not_hold_up_other_reads(store: Store) -> None:
+    async def reads() -> None:
+        surveys = [asyncio.create_task(store.database.survey("SELECT pg_sleep(600)")) for _ in range(2 * LIMIT)]
+        await eventually(lambda: _one(store, _ASLEEP), LIMIT)
+        for survey in surveys:
+            survey.cancel()
+        await asyncio.gather(*surveys, return_exceptions=True)
+
+    asyncio.run(reads())
+
+
+async def _one(store: Store, sql: str) -> object:
+    ((found,),) = await store.database.all(sql)
+    return found
+
+
 # Writes, which share connections of SQLAlchemy's
 
 
 def _cut_off(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as another:
         another.execute(f"SELECT pg_terminate_backend(pid) {_OTHERS}")
-
-
-@pytest.fixture
-def store(postgres_url: str) -> Iterator[Store]:
-    store = Store(postgres_url, Sealer(Sealer.new_key()))
-    store.migrate()
-    yield store
-    store.close()
 
 
 def lock(store: Store) -> None:

@@ -6,9 +6,10 @@ leaves anything behind in a connection. One whose statement was cancelled or too
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import asyncpg
 
@@ -23,8 +24,9 @@ READ_TIMEOUT: Final = 20
 class Connections:
     """Connects when that is needed. For one event loop."""
 
-    def __init__(self, dsn: str) -> None:
-        self._dsn, self._loop = dsn, asyncio.get_running_loop()
+    def __init__(self, dsn: str, settings: Mapping[str, str]) -> None:
+        """`settings` are the server's, for the sessions."""
+        self._dsn, self._settings, self._loop = dsn, settings, asyncio.get_running_loop()
         self._free = asyncio.Semaphore(LIMIT)
         self._idle: deque[tuple[float, asyncpg.Connection]] = deque()  # since when; the one used last is the last
         self._open: set[asyncpg.Connection] = set()
@@ -77,10 +79,35 @@ class Connections:
         self._drop(connection)
 
     async def _connect(self) -> asyncpg.Connection:
-        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT, command_timeout=READ_TIMEOUT)
+        connection = await asyncpg.connect(
+            self._dsn, timeout=CONNECT_TIMEOUT, command_timeout=READ_TIMEOUT, server_settings=self._settings
+        )
         self._open.add(connection)
         return connection
 
     def _drop(self, connection: asyncpg.Connection) -> None:
         self._open.discard(connection)
         connection.terminate()
+
+
+class ConnectionsByLoop:
+    """Connections of every event loop from which the database is read."""
+
+    def __init__(self, dsn: str, **settings: str) -> None:
+        self._dsn, self._settings = dsn, settings
+        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
+
+    def here(self) -> Connections:
+        """Return those of the running loop."""
+        loop = asyncio.get_running_loop()
+        connections = self._by_loop.get(loop)
+        if connections is None:
+            connections = self._by_loop[loop] = Connections(self._dsn, self._settings)
+        return connections
+
+    def terminate(self) -> None:
+        """Close all connections at once. Where a loop has ended before us, nothing can be asked of its connections."""
+        for loop, connections in self._by_loop.items():
+            if not loop.is_closed():
+                connections.terminate()
+        self._by_loop.clear()

@@ -1,20 +1,17 @@
 """PostgreSQL: for many processes. Reads on asyncpg, on connections of each event loop; writes on psycopg."""
 
-import asyncio
 import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import lru_cache
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import asyncpg
 import psycopg
 import sqlalchemy as sa
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from darkroom.store.connections import CONNECT_TIMEOUT, Connections
+from darkroom.store.connections import CONNECT_TIMEOUT, ConnectionsByLoop
 from darkroom.store.database import Database
 from darkroom.store.rows import Row
 from darkroom.store.sealing import Sealer
@@ -41,53 +38,53 @@ class PostgresDatabase(Database):
     settled = "AND written_in < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
     def __init__(self, url: sa.URL, sealer: Sealer) -> None:
-        engine = sa.create_engine(
-            url.set(drivername="postgresql+psycopg"),
-            pool_use_lifo=True,
-            pool_timeout=CONNECT_TIMEOUT,
-            connect_args={"connect_timeout": CONNECT_TIMEOUT},
-        )
-        sa.event.listen(engine, "checkout", _see_that_it_lives)
-        sa.event.listen(engine, "checkin", _note_that_it_lives)
-        super().__init__(engine, sealer)
-        self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
+        super().__init__(_engine(url), sealer)
+        self._swift = _engine(url, options="-c synchronous_commit=off")
+        dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._connections = ConnectionsByLoop(dsn)
+        # A plan made for any offset would be made for small ones, and be a bad one for pages that lie deep.
+        self._surveying = ConnectionsByLoop(dsn, plan_cache_mode="force_custom_plan")
 
     def close(self) -> None:
         super().close()
-        for loop, connections in self._by_loop.items():
-            # Where a loop has ended before us, as that of the workflows has, nothing can be asked of its connections.
-            if not loop.is_closed():
-                connections.terminate()
-        self._by_loop.clear()
+        self._swift.dispose()
+        self._connections.terminate()
+        self._surveying.terminate()
 
-    @contextmanager
-    def _begin(self, *, lasting: bool) -> Iterator[sa.Connection]:
-        with self.engine.begin() as connection:
-            if not lasting:
-                connection.exec_driver_sql("SET LOCAL synchronous_commit TO OFF")
-            yield connection
+    def _begin(self, *, lasting: bool) -> AbstractContextManager[sa.Connection]:
+        return (self.engine if lasting else self._swift).begin()
 
     async def one(self, sql: str, **parameters: Any) -> Row | None:
         rows = await self.all(sql, **parameters)
         return rows[0] if rows else None
 
     async def all(self, sql: str, **parameters: Any) -> list[Row]:
+        return await self._all(self._connections, sql, parameters)
+
+    async def survey(self, sql: str, **parameters: Any) -> list[Row]:
+        return await self._all(self._surveying, sql, parameters)
+
+    async def _all(self, connections: ConnectionsByLoop, sql: str, parameters: dict[str, Any]) -> list[Row]:
         if _has_nul(parameters):
             return []
         text, names = _positional(sql)
         try:
-            records = await self._connections().fetch(text, [parameters[name] for name in names])
+            records = await connections.here().fetch(text, [parameters[name] for name in names])
         except self.silent as error:
             self.fail(error)
         return [tuple(record) for record in records]
 
-    def _connections(self) -> Connections:
-        loop = asyncio.get_running_loop()
-        connections = self._by_loop.get(loop)
-        if connections is None:
-            connections = self._by_loop[loop] = Connections(self._dsn)
-        return connections
+
+def _engine(url: sa.URL, **connect_args: Any) -> sa.Engine:
+    engine = sa.create_engine(
+        url.set(drivername="postgresql+psycopg"),
+        pool_use_lifo=True,
+        pool_timeout=CONNECT_TIMEOUT,
+        connect_args={"connect_timeout": CONNECT_TIMEOUT, **connect_args},
+    )
+    sa.event.listen(engine, "checkout", _see_that_it_lives)
+    sa.event.listen(engine, "checkin", _note_that_it_lives)
+    return engine
 
 
 def _see_that_it_lives(connection: psycopg.Connection, record: ConnectionPoolEntry, _proxy: Any) -> None:
