@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from dbos._error import DBOSWorkflowConflictIDError
+from dbos._sys_db import SystemDatabase
 
 from darkroom import app
 from darkroom.domain.ids import JobId, new_hex
+from darkroom.store.job_writes import Held, JobWrites
 from darkroom.store.sealing import Sealer
 from darkroom.store.store import Store
-from darkroom.store.transaction import JobWrites
 from darkroom.workflows import takeover
 
 from .place import PATIENCE, Place, ended, spawn
@@ -187,16 +190,30 @@ def _work(
 
 
 def _tell_of_claims(place: Place) -> None:
-    """Write down each write to a job, allowed or refused, in the order of the transactions: the row is locked."""
+    """Write down each write to a job, allowed or refused, in the order of the transactions: the row is locked.
+
+    Also each checkpoint that the engine refuses.
+    """
     handle = os.open(claims_file(place), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    original = JobWrites.is_claimed
+    hold, checkpoint = JobWrites.hold, SystemDatabase.record_operation_result
 
-    def is_claimed(writes: JobWrites, job_id: JobId, claim: str) -> bool:
-        allowed = original(writes, job_id, claim)
-        os.write(handle, f"{job_id} {os.getpid()} {'allowed' if allowed else 'refused'}\n".encode())
-        return allowed
+    def tell(job_id: str, verdict: str) -> None:
+        os.write(handle, f"{job_id} {os.getpid()} {verdict}\n".encode())
 
-    JobWrites.is_claimed = is_claimed  # type: ignore[method-assign]
+    def told_hold(writes: JobWrites, job_id: JobId, claim: str) -> Held:
+        held = hold(writes, job_id, claim)
+        tell(job_id, "allowed" if held.claimed else "refused")
+        return held
+
+    def told_checkpoint(database: SystemDatabase, result: Any, **more: Any) -> None:
+        try:
+            checkpoint(database, result, **more)
+        except DBOSWorkflowConflictIDError:
+            tell(result["workflow_uuid"], "refused")
+            raise
+
+    JobWrites.hold = told_hold  # type: ignore[method-assign]
+    SystemDatabase.record_operation_result = told_checkpoint  # type: ignore[method-assign]
 
 
 def _first(sign: Path) -> bool:

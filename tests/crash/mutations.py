@@ -6,11 +6,12 @@ from typing import Any
 
 import msgspec
 
+from darkroom.domain.ids import ServerId
 from darkroom.drivers.simulated import SimulatedCompute, SimulatedImageStore
 from darkroom.drivers.simulated.files import Records
 from darkroom.drivers.simulated.machines import MachineRecord
 from darkroom.store.events import EventWrites
-from darkroom.store.transaction import JobWrites
+from darkroom.store.job_writes import Held, JobWrites
 from darkroom.workflows import engine
 from darkroom.workflows.journal import Journal
 from darkroom.workflows.runner import Runner
@@ -40,14 +41,14 @@ def events_doubled() -> None:
 
 
 def machine_made_again() -> None:
-    """Creating a machine that is there already makes another in its place."""
+    """Creating a machine that is there already makes another beside it."""
     create = SimulatedCompute.create
 
-    async def anew(compute: SimulatedCompute, key: Any, spec: Any) -> Any:
-        compute._records.drop(key)
-        return await create(compute, key, spec)
+    async def another(compute: SimulatedCompute, key: Any, spec: Any) -> Any:
+        beside = str(int(key) + 1)
+        return await create(compute, ServerId(beside) if compute._records.get(key) else key, spec)
 
-    SimulatedCompute.create = anew  # type: ignore[method-assign]
+    SimulatedCompute.create = another  # type: ignore[method-assign]
 
 
 def halves_stay() -> None:
@@ -80,7 +81,7 @@ def first_cause_lost() -> None:
 
 def no_fence() -> None:
     """Whoever has lost a job may go on writing to it."""
-    JobWrites.is_claimed = lambda *_: True  # type: ignore[method-assign]
+    JobWrites.hold = lambda *_: Held(claimed=True, cancelled=False)  # type: ignore[method-assign]
 
 
 def record_before_file() -> None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -16,8 +16,14 @@ from darkroom.store.rows import key_of, to_json
 from darkroom.store.tables import evidence, jobs, sub_jobs
 
 # Of all statements the most frequent: each write of a job begins with the first one.
-_CLAIM = sa.select(jobs.c.claim).where(jobs.c.id == sa.bindparam("key")).with_for_update()
-_CANCELLED = sa.select(jobs.c.cancelled).where(jobs.c.id == sa.bindparam("key"))
+_HOLD = sa.select(jobs.c.claim, jobs.c.cancelled).where(jobs.c.id == sa.bindparam("key")).with_for_update()
+
+
+class Held(NamedTuple):
+    """Whether a job is its claimant's, and whether it is to be cancelled: so until the transaction ends."""
+
+    claimed: bool
+    cancelled: bool
 
 
 class JobWrites:
@@ -105,13 +111,10 @@ class JobWrites:
         self._connection.execute(jobs.update().where(jobs.c.id == key_of(job_id)).values(claim=claim))
         return claim
 
-    def is_claimed(self, job_id: JobId, claim: str) -> bool:
-        """Say whether a claim still holds; if so it holds until the transaction ends."""
-        return self._connection.scalar(_CLAIM, {"key": key_of(job_id)}) == claim
-
-    def is_cancelled(self, job_id: JobId) -> bool:
-        """Say whether a job is to be cancelled."""
-        return bool(self._connection.scalar(_CANCELLED, {"key": key_of(job_id)}))
+    def hold(self, job_id: JobId, claim: str) -> Held:
+        """Have nobody else claim or cancel a job until the transaction ends. A job that is not there is nobody's."""
+        owner, cancelled = self._connection.execute(_HOLD, {"key": key_of(job_id)}).first() or (None, False)
+        return Held(claimed=owner == claim, cancelled=cancelled)
 
     def cancel(self, job: Job, at: int) -> None:
         """Have a job cancelled at its next safe point. What has ended meanwhile stays as it is."""

@@ -87,6 +87,8 @@ class Engine:
             application_version=_APPLICATION_VERSION,
             executor_id=worker,
             log_level="WARNING",
+            # It tries again what a dead connection has cost it; to try each one before use costs 20 round trips a job.
+            db_engine_kwargs={"pool_pre_ping": False},
         )
         DBOS(config=config)
         # DBOS brings a handler and a form of its own; its messages go where ours go.
@@ -177,7 +179,7 @@ class Engine:
             claim = await self._store.write(lambda tx: tx.jobs.claim(job.id, new_hex()))
             for sub_job in job.sub_jobs:
                 await _run(plan, Runner(self._tools, plan, job, sub_job, claim))
-            await _step("end job", Runner(self._tools, plan, job, None, claim).end_job, self.admit)
+            await _step(Runner(self._tools, plan, job, None, claim), "end job", Runner.end_job, self.admit)
 
         return run
 
@@ -221,13 +223,13 @@ async def _run(plan: Plan, runner: Runner) -> None:
     begun: list[Step] = []
     for step in plan.steps:
         begun.append(step)
-        result = await _step(runner.name(step.name), runner.do, step)
+        result = await _step(runner, step.name, Runner.do, step)
         if result["fault"]:
             break
     else:
-        result = await _step(runner.name("succeed"), runner.succeed)
+        result = await _step(runner, "succeed", Runner.succeed)
     if result["fault"]:
-        await _step(runner.name("roll back"), runner.roll_back, result["fault"])
+        await _step(runner, "roll back", Runner.roll_back, result["fault"])
         await _undo(begun, runner)
 
 
@@ -236,16 +238,19 @@ async def _undo(steps: Sequence[Step], runner: Runner) -> None:
     undone = True
     for step in reversed(steps):
         if step.undo:
-            undoing = await _step(runner.name(f"undo {step.name}"), runner.undo, step)
+            undoing = await _step(runner, f"undo {step.name}", Runner.undo, step)
             undone = undone and not undoing["fault"]
-    await _step(runner.name("fail"), runner.fail, undone)
+    await _step(runner, "fail", Runner.fail, undone)
 
 
-async def _step(name: str, function: Callable[..., Awaitable[StepResult]], *arguments: Any) -> StepResult:
-    """Run a function as a checkpointed step. Its result, plain data, is what a resumed workflow gets back."""
+async def _step(
+    runner: Runner, name: str, function: Callable[..., Awaitable[StepResult]], *arguments: Any
+) -> StepResult:
+    """Have a runner do something as a checkpointed step. The result is what a resumed workflow gets back."""
 
     async def body() -> StepResult:
-        return await function(*arguments)
+        return await function(runner, *arguments)
 
-    result: StepResult = await DBOS.run_step_async(StepOptions(name=name, **_PATIENCE), body)
+    result: StepResult = await DBOS.run_step_async(StepOptions(name=runner.name(name), **_PATIENCE), body)
+    runner.goes_on_after(result)
     return result

@@ -1,8 +1,12 @@
-"""The journal of a sub-job: what is recorded of its steps, once however often they are repeated, and by one worker."""
+"""The journal of a sub-job: what is recorded of its steps, once however often they are repeated, and by one worker.
+
+How a step ended is in its result, which the engine keeps, and is told with whatever is recorded next: so it costs no
+transaction of its own, and after a crash it is still known (ADR 0033).
+"""
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from darkroom.domain.jobs import Job, SubJob, SubJobStatus
 from darkroom.domain.timeline import seconds_left
@@ -17,6 +21,13 @@ class JobLost(asyncio.CancelledError):
     """Another worker has the job: this one stops where it is, and neither undoes nor records anything more."""
 
 
+class Ended(TypedDict):
+    """How a step ended, as plain data: `data` is that of its event."""
+
+    at: int
+    data: dict[str, Any]
+
+
 class Journal:
     """Records what becomes of a sub-job and of its steps, for as long as its claim holds."""
 
@@ -25,6 +36,7 @@ class Journal:
         self._tools, self._job, self._sub_job = tools, job, sub_job
         self._claim, self._attempt = claim, attempt
         self._is_running = False
+        self._untold: Ended | None = None
 
     @property
     def its(self) -> SubJob:
@@ -41,8 +53,8 @@ class Journal:
         left = seconds_left(0, 0, 0, usual_ms=usual_ms)
         known = {} if left is None else {"seconds_left": left}
 
-        def write(tx: Transaction) -> bool:
-            if phase == "do" and tx.jobs.is_cancelled(self._job.id):
+        def write(tx: Transaction, cancelled: bool) -> bool:
+            if phase == "do" and cancelled:
                 self._end_if_begun(tx, name, at)
                 return False
             if not self._is_running:
@@ -51,19 +63,21 @@ class Journal:
                 self._note(tx, "resumed", at, data)
             return True
 
-        self._is_running = await self.write(write, lasting=False)
+        self._is_running = await self._write(write, lasting=False)
         return self._is_running
 
     async def progress(self, name: str, phase: str, told: Mapping[str, Any], at: int) -> None:
         """Record how far a step is."""
-        await self.write(
-            lambda tx: self._note(tx, "progress", at, {"name": name, "phase": phase, **told}), lasting=False
-        )
+        data = {"name": name, "phase": phase, **told}
+        await self._write(lambda tx, _: self._note(tx, "progress", at, data), lasting=False)
 
-    async def end(self, name: str, phase: str, status: str, **data: Any) -> None:
-        """Record how a step ended."""
-        at, known = self._tools.clock(), {"name": name, "phase": phase, "status": status}
-        await self.write(lambda tx: self._add(tx, "ended", at, known | data), lasting=False)
+    def end(self, name: str, phase: str, status: str, **data: Any) -> Ended:
+        """Return how a step ended, as it is to be told."""
+        return Ended(at=self._tools.clock(), data={"name": name, "phase": phase, "status": status, **data})
+
+    def goes_on_after(self, ended: Ended) -> None:
+        """Have it told with what is recorded next how the last step ended."""
+        self._untold = ended
 
     async def end_sub_job(self, status: SubJobStatus, ending: Ending) -> None:
         """Move the sub-job to its end and write the ending in one transaction; a repetition finds it there already."""
@@ -77,19 +91,28 @@ class Journal:
 
         await self.write(end)
 
-    async def write(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
-        """Write in one transaction, unless another worker has claimed the job since. Raises JobLost then.
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Write in one transaction, unless another worker has claimed the job since. Raises JobLost then."""
+        return await self._write(lambda tx, _: work(tx), lasting=True)
+
+    async def _write(self, work: Callable[[Transaction, bool], T], *, lasting: bool) -> T:
+        """Do what `write` does; `work` is told as well whether the job is to be cancelled.
 
         What is said of steps need not be `lasting`: the checkpoint after the step lies behind it in the same log of
         the database and makes both last, and without the checkpoint the step is run and recorded again (ADR 0024).
         """
 
         def fenced(tx: Transaction) -> T:
-            if not tx.jobs.is_claimed(self._job.id, self._claim):
+            claimed, cancelled = tx.jobs.hold(self._job.id, self._claim)
+            if not claimed:
                 raise JobLost(f"another worker has taken over the job {self._job.id}")
-            return work(tx)
+            if self._untold:
+                self._add(tx, "ended", **self._untold)
+            return work(tx, cancelled)
 
-        return await self._tools.store.write(fenced, lasting=lasting)
+        result = await self._tools.store.write(fenced, lasting=lasting)
+        self._untold = None
+        return result
 
     def _end_if_begun(self, tx: Transaction, name: str, at: int) -> None:
         """Record that a step has failed, if a process began it and died in it: it is not begun again."""

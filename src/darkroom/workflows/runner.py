@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import structlog
 
@@ -12,7 +12,7 @@ from darkroom.drivers.base import Progress, no_progress
 from darkroom.errors import Cancelled, DarkroomError, JobFault, StepTimedOut, Unavailable
 from darkroom.store.transaction import Transaction
 from darkroom.workflows import evidence
-from darkroom.workflows.journal import Journal
+from darkroom.workflows.journal import Ended, Journal
 from darkroom.workflows.plan import Action, Detail, Plan, Step, Tools, Work
 from darkroom.workflows.progress import ProgressWriter
 
@@ -32,9 +32,13 @@ class Fault(TypedDict):
 
 
 class StepResult(TypedDict):
-    """Plain data, so that it can be read back by any later version."""
+    """Plain data, so that it can be read back by any later version.
+
+    `ended` is how a step of the plan ended. Where it is missing, that has been told, or there is nothing to tell.
+    """
 
     fault: Fault | None
+    ended: NotRequired[Ended]
 
 
 WELL = StepResult(fault=None)
@@ -47,13 +51,18 @@ class Runner:
         self, tools: Tools, plan: Plan, job: Job, sub_job: SubJob | None, claim: str, attempt: str = ""
     ) -> None:
         """`attempt` tells steps that are meant to run once more from those that only run again after a crash."""
-        self._tools, self._plan, self._job = tools, plan, job
+        self._tools, self._plan, self._job, self._sub_job = tools, plan, job, sub_job
         self._journal = Journal(tools, job, sub_job, claim, attempt)
         self._usual: Mapping[str, int] | None = None
 
     def name(self, step: str) -> str:
         """Return the name that a step has in its job: a job may run the same steps for several resources."""
-        return f"{self._its.id}: {step}"
+        return f"{self._sub_job.id}: {step}" if self._sub_job else step
+
+    def goes_on_after(self, result: StepResult) -> None:
+        """Learn how the step before ended, in this process or in one that died since."""
+        if ended := result.get("ended"):
+            self._journal.goes_on_after(ended)
 
     async def do(self, step: Step) -> StepResult:
         """Do a step, unless the job is to be cancelled."""
@@ -122,11 +131,9 @@ class Runner:
         except Exception as error:
             await progress.end()
             fault = await self._failed(name, error) if phase == "do" else self._fault(name, error)
-            await self._journal.end(name, phase, "FAILED", error=fault["message"])
-            return StepResult(fault=fault)
+            return StepResult(fault=fault, ended=self._journal.end(name, phase, "FAILED", error=fault["message"]))
         await progress.end()
-        await self._journal.end(name, phase, "SUCCESS", detail=detail)
-        return WELL
+        return StepResult(fault=None, ended=self._journal.end(name, phase, "SUCCESS", detail=detail))
 
     async def _usual_ms(self, step: str) -> int | None:
         """Return how long a step has taken in jobs before; None if there were none."""
