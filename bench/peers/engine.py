@@ -28,7 +28,15 @@ def work(url: str, workers: int) -> None:
     if url.startswith("sqlite"):  # as Darkroom sets it up; it stays so in the file
         with sa.create_engine(url).connect() as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-    DBOS(config=DBOSConfig(name="bare", system_database_url=url, application_version=VERSION, log_level="ERROR"))
+    DBOS(
+        config=DBOSConfig(
+            name="bare",
+            system_database_url=url,
+            application_version=VERSION,
+            log_level="ERROR",
+            db_engine_kwargs={"pool_pre_ping": False},  # as Darkroom sets it
+        )
+    )
     DBOS.workflow(name=WORKFLOW)(empty)
     DBOS.launch()
     DBOS.register_queue(QUEUE, worker_concurrency=workers, polling_interval_sec=POLL_INTERVAL)

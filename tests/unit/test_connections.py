@@ -108,6 +108,38 @@ def test_a_statement_that_is_refused_costs_no_connection(postgres_url: str) -> N
     asyncio.run(reads())
 
 
+@pytest.mark.parametrize(
+    ("query", "setting", "value"),
+    [
+        ("options=-csearch_path%3Dmine", "search_path", "mine"),
+        ("connect_timeout=7&keepalives_idle=5", "standard_conforming_strings", "on"),
+    ],
+)
+def test_what_the_url_says_of_the_sessions_holds_for_reads_and_for_writes_of_both_kinds(
+    postgres_url: str, query: str, setting: str, value: str
+) -> None:
+    store = Store(f"{postgres_url}?{query}", Sealer(Sealer.new_key()))
+    show, shown = f"SHOW {setting}", []
+
+    async def reads() -> None:
+        for read in (store.database.all, store.database.survey):
+            shown.extend(await read(show))
+
+    asyncio.run(reads())
+    for lasting in (True, False):
+        shown.append(store.database.write_now(lambda tx: tx.connection.exec_driver_sql(show).one(), lasting=lasting))
+    store.close()
+    assert shown == [(value,)] * 4
+
+
+def test_only_what_need_not_be_lasting_does_not_wait_for_the_disk(store: Store) -> None:
+    def waits(lasting: bool) -> object:
+        ask = "SHOW synchronous_commit"
+        return store.database.write_now(lambda tx: tx.connection.exec_driver_sql(ask).scalar_one(), lasting=lasting)
+
+    assert [waits(lasting) for lasting in (True, False, True)] == [waits(True), "off", waits(True)]
+
+
 def test_a_survey_is_planned_for_what_it_asks_however_often_it_is_asked(store: Store) -> None:
     async def generic_plans(read: Callable[..., Awaitable[list[Row]]]) -> object:
         for number in range(10):

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from darkroom.domain.jobs import JobType, SubJobStatus
-from darkroom.errors import JobFault
+from darkroom.errors import Cancelled, JobFault
 from darkroom.workflows.journal import JobLost
-from darkroom.workflows.plan import Detail, Ending, Plan, Step, Work
+from darkroom.workflows.plan import Detail, Ending, Plan, Step, Work, cleaning
 from darkroom.workflows.runner import Fault, Runner, StepResult
 from house import World
 
@@ -37,9 +37,12 @@ class Running:
         self.world, self.job = world, world.job(SubJobStatus.WAITING)
         self.runner = self.claim("first")
 
-    def claim(self, claim: str) -> Runner:
+    def claim(self, claim: str, plan: Plan = PLAN, attempt: str = "") -> Runner:
         self.world.write(lambda tx: tx.jobs.claim(self.job.id, claim))
-        return Runner(self.world.tools, PLAN, self.job, self.job.sub_jobs[0], claim)
+        return Runner(self.world.tools, plan, self.job, self.job.sub_jobs[0], claim, attempt)
+
+    def cancel(self) -> None:
+        self.world.write(lambda tx: tx.jobs.cancel(self.job, self.world.clock()))
 
     def step(self, do: Callable[..., Awaitable[StepResult]], *arguments: Any) -> StepResult:
         """Do what the engine does: carry out a step, keep its result, go on after it. It takes a second."""
@@ -149,3 +152,38 @@ def test_who_has_lost_the_job_tells_nothing_any_more(running: Running) -> None:
     with pytest.raises(JobLost, match=running.job.id):
         running.step(running.runner.do, LAST)
     assert running.told()[1:] == ["first started"]
+
+
+def test_a_job_that_is_cancelled_between_two_steps_does_not_begin_the_second(running: Running) -> None:
+    running.step(running.runner.do, FIRST)
+    running.cancel()
+    fault = running.step(running.runner.do, LAST)["fault"]
+    assert fault is not None
+    assert fault["code"] == Cancelled.code
+    running.step(running.runner.roll_back, fault)
+    assert running.told()[1:] == ["first started", "moved ABORTING", "first ended SUCCESS", "moved ROLLBACK"]
+
+
+def test_a_step_in_which_a_process_died_is_told_to_have_failed_where_the_job_is_cancelled(running: Running) -> None:
+    running.step(running.runner.do, FIRST)
+    running.cancel()
+    running.runner = running.claim("second")
+    fault = running.step(running.runner.do, FIRST)["fault"]
+    assert fault is not None
+    running.step(running.runner.roll_back, fault)
+    assert running.told()[1:] == ["first started", "moved ABORTING", "first ended FAILED", "moved ROLLBACK"]
+
+
+def test_each_cleaning_tells_of_its_steps_anew(running: Running) -> None:
+    fault = running.step(running.runner.do, BROKEN)["fault"]
+    assert fault is not None
+    running.step(running.runner.roll_back, fault)
+    running.step(running.runner.undo, BROKEN)
+    running.step(running.runner.fail, False)
+    before = len(running.told())
+    for attempt in ("one", "two"):
+        running.runner = running.claim(attempt, cleaning(PLAN), attempt)
+        running.step(running.runner.undo, BROKEN)
+        running.step(running.runner.fail, False)
+    cleaned = ["broken started", "broken ended SUCCESS"]
+    assert [line for line in running.told()[before:] if "moved" not in line] == [*cleaned, *cleaned]

@@ -6,10 +6,9 @@ leaves anything behind in a connection. One whose statement was cancelled or too
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import asyncpg
 
@@ -24,9 +23,9 @@ READ_TIMEOUT: Final = 20
 class Connections:
     """Connects when that is needed. For one event loop."""
 
-    def __init__(self, dsn: str, settings: Mapping[str, str]) -> None:
-        """`settings` are the server's, for the sessions."""
-        self._dsn, self._settings, self._loop = dsn, settings, asyncio.get_running_loop()
+    def __init__(self, dsn: str, first: str) -> None:
+        """`first` is what each connection does before it is lent, if anything."""
+        self._dsn, self._first, self._loop = dsn, first, asyncio.get_running_loop()
         self._free = asyncio.Semaphore(LIMIT)
         self._idle: deque[tuple[float, asyncpg.Connection]] = deque()  # since when; the one used last is the last
         self._open: set[asyncpg.Connection] = set()
@@ -79,10 +78,14 @@ class Connections:
         self._drop(connection)
 
     async def _connect(self) -> asyncpg.Connection:
-        connection = await asyncpg.connect(
-            self._dsn, timeout=CONNECT_TIMEOUT, command_timeout=READ_TIMEOUT, server_settings=self._settings
-        )
+        connection = await asyncpg.connect(self._dsn, timeout=CONNECT_TIMEOUT, command_timeout=READ_TIMEOUT)
         self._open.add(connection)
+        if self._first:
+            try:
+                await connection.execute(self._first)
+            except BaseException:
+                self._drop(connection)
+                raise
         return connection
 
     def _drop(self, connection: asyncpg.Connection) -> None:
@@ -93,16 +96,16 @@ class Connections:
 class ConnectionsByLoop:
     """Connections of every event loop from which the database is read."""
 
-    def __init__(self, dsn: str, **settings: str) -> None:
-        self._dsn, self._settings = dsn, settings
-        self._by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, Connections] = WeakKeyDictionary()
+    def __init__(self, dsn: str, first: str = "") -> None:
+        self._dsn, self._first = dsn, first
+        self._by_loop: dict[asyncio.AbstractEventLoop, Connections] = {}
 
     def here(self) -> Connections:
         """Return those of the running loop."""
         loop = asyncio.get_running_loop()
         connections = self._by_loop.get(loop)
         if connections is None:
-            connections = self._by_loop[loop] = Connections(self._dsn, self._settings)
+            connections = self._by_loop[loop] = Connections(self._dsn, self._first)
         return connections
 
     def terminate(self) -> None:

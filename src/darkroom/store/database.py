@@ -27,8 +27,9 @@ class Database(ABC):
     #: See Reader. Where there is one writer at a time, numbers are given out in the order of the commits.
     settled: ClassVar[str] = ""
 
-    def __init__(self, engine: sa.Engine, sealer: Sealer) -> None:
-        self.engine, self._sealer = engine, sealer
+    def __init__(self, engine: sa.Engine, swift: sa.Engine, sealer: Sealer) -> None:
+        """`swift` is for transactions that need not be lasting: its commits do not wait for the disk."""
+        self.engine, self._swift, self._sealer = engine, swift, sealer
         #: Entered, on any thread, with the jobs that a transaction changes: from before its commit until after it.
         self.changing: Changing = lambda _: nullcontext()
 
@@ -59,19 +60,17 @@ class Database(ABC):
 
     def write_now(self, work: Callable[[Transaction], T], *, lasting: bool = True) -> T:
         """Do what `write` does, on this thread."""
-        with self.answering(), ExitStack() as until_visible, self._begin(lasting=lasting) as connection:
+        engine = self.engine if lasting else self._swift
+        with self.answering(), ExitStack() as until_visible, engine.begin() as connection:
             transaction = Transaction(connection, self._sealer)
             result = work(transaction)
             if transaction.changed:
                 until_visible.enter_context(self.changing(transaction.changed))
             return result
 
-    @abstractmethod
-    def _begin(self, *, lasting: bool) -> AbstractContextManager[sa.Connection]:
-        """Return a transaction that is committed in the end."""
-
     def close(self) -> None:
         self.engine.dispose()
+        self._swift.dispose()
 
     def _is_ours(self, error: Exception) -> bool:
         """Say whether what looks like a silent database is a mistake in what it was asked."""

@@ -2,9 +2,8 @@
 
 import re
 import time
-from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import psycopg
@@ -18,6 +17,10 @@ from darkroom.store.sealing import Sealer
 
 #: Seconds after which a connection for writes is tried before it is used again.
 RESTED = 1.0
+#: Parameters of a URL that tell libpq how to connect, and that asyncpg would hand to the server.
+LIBPQ_ALONE: Final = (
+    "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+)  # fmt: skip
 _NAMED = re.compile(r"(?<!:):([a-z_][a-z0-9_]*)")
 
 
@@ -38,21 +41,20 @@ class PostgresDatabase(Database):
     settled = "AND written_in < pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 
     def __init__(self, url: sa.URL, sealer: Sealer) -> None:
-        super().__init__(_engine(url), sealer)
-        self._swift = _engine(url, options="-c synchronous_commit=off")
-        dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        swift = _engine(url)
+        sa.event.listen(swift, "connect", _wait_for_no_disk)
+        super().__init__(_engine(url), swift, sealer)
+        dsn = (
+            url.set(drivername="postgresql").difference_update_query(LIBPQ_ALONE).render_as_string(hide_password=False)
+        )
         self._connections = ConnectionsByLoop(dsn)
         # A plan made for any offset would be made for small ones, and be a bad one for pages that lie deep.
-        self._surveying = ConnectionsByLoop(dsn, plan_cache_mode="force_custom_plan")
+        self._surveying = ConnectionsByLoop(dsn, "SET plan_cache_mode = force_custom_plan")
 
     def close(self) -> None:
         super().close()
-        self._swift.dispose()
         self._connections.terminate()
         self._surveying.terminate()
-
-    def _begin(self, *, lasting: bool) -> AbstractContextManager[sa.Connection]:
-        return (self.engine if lasting else self._swift).begin()
 
     async def one(self, sql: str, **parameters: Any) -> Row | None:
         rows = await self.all(sql, **parameters)
@@ -75,16 +77,21 @@ class PostgresDatabase(Database):
         return [tuple(record) for record in records]
 
 
-def _engine(url: sa.URL, **connect_args: Any) -> sa.Engine:
+def _engine(url: sa.URL) -> sa.Engine:
     engine = sa.create_engine(
         url.set(drivername="postgresql+psycopg"),
         pool_use_lifo=True,
         pool_timeout=CONNECT_TIMEOUT,
-        connect_args={"connect_timeout": CONNECT_TIMEOUT, **connect_args},
+        connect_args={"connect_timeout": CONNECT_TIMEOUT},
     )
     sa.event.listen(engine, "checkout", _see_that_it_lives)
     sa.event.listen(engine, "checkin", _note_that_it_lives)
     return engine
+
+
+def _wait_for_no_disk(connection: psycopg.Connection, _record: ConnectionPoolEntry) -> None:
+    connection.execute("SET synchronous_commit = off")
+    connection.commit()
 
 
 def _see_that_it_lives(connection: psycopg.Connection, record: ConnectionPoolEntry, _proxy: Any) -> None:

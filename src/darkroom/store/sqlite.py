@@ -8,7 +8,7 @@ long, so both run in a thread.
 import asyncio
 import sqlite3
 import threading
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,21 +32,17 @@ class SqliteDatabase(Database):
     def __init__(self, path: Path, sealer: Sealer) -> None:
         with suppress(FileNotFoundError):  # a folder that is missing is found out by the first use
             path.touch(mode=0o600)  # SQLite gives its other files the mode of this one
-        super().__init__(_engine(path, synchronous="FULL"), sealer)  # what has been answered outlives a loss of power
-        self._swift = _engine(path, synchronous="NORMAL")
+        # What has been answered outlives a loss of power.
+        super().__init__(_engine(path, synchronous="FULL"), _engine(path, synchronous="NORMAL"), sealer)
         self._path = path
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
 
     def close(self) -> None:
         super().close()
-        self._swift.dispose()
         while self._opened:
             self._opened.pop().close()
         self._local = threading.local()
-
-    def _begin(self, *, lasting: bool) -> AbstractContextManager[sa.Connection]:
-        return (self.engine if lasting else self._swift).begin()
 
     async def one(self, sql: str, **parameters: Any) -> Row | None:
         try:

@@ -102,22 +102,24 @@ class Journal:
         the database and makes both last, and without the checkpoint the step is run and recorded again (ADR 0024).
         """
 
+        untold = self._untold
+
         def fenced(tx: Transaction) -> T:
             claimed, cancelled = tx.jobs.hold(self._job.id, self._claim)
             if not claimed:
                 raise JobLost(f"another worker has taken over the job {self._job.id}")
-            if self._untold:
-                self._add(tx, "ended", **self._untold)
+            if untold:
+                self._add(tx, "ended", **untold)
             return work(tx, cancelled)
 
         result = await self._tools.store.write(fenced, lasting=lasting)
-        self._untold = None
+        if self._untold is untold:
+            self._untold = None
         return result
 
     def _end_if_begun(self, tx: Transaction, name: str, at: int) -> None:
         """Record that a step has failed, if a process began it and died in it: it is not begun again."""
-        begun = tx.events.has(self._once("do", name, "started"))
-        if begun and not tx.events.has(self._once("do", name, "ended", "SUCCESS")):
+        if tx.events.has(self._once("do", name, "started")):
             error = f"{name}: {Cancelled().message}"
             self._add(tx, "ended", at, {"name": name, "phase": "do", "status": "FAILED", "error": error})
 
