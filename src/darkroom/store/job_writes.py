@@ -15,7 +15,7 @@ from darkroom.store.revisions import HISTORY, count_up
 from darkroom.store.rows import key_of, to_json
 from darkroom.store.tables import evidence, jobs, sub_jobs
 
-# Of all statements the most frequent: each write of a job begins with the first one.
+# Of all statements the most frequent: each write of a job begins with it.
 _HOLD = sa.select(jobs.c.claim, jobs.c.cancelled).where(jobs.c.id == sa.bindparam("key")).with_for_update()
 
 

@@ -101,7 +101,6 @@ class Journal:
         What is said of steps need not be `lasting`: the checkpoint after the step lies behind it in the same log of
         the database and makes both last, and without the checkpoint the step is run and recorded again (ADR 0024).
         """
-
         untold = self._untold
 
         def fenced(tx: Transaction) -> T:
