@@ -47,7 +47,7 @@ class World:
         return self.run(self.theirs.change(CALLER, "test", "x", work))
 
     def standing(self) -> Standing:
-        found: Standing = self.run(self.mine.standing())
+        found: Standing = self.run(self.mine.knowing(ADMIN.id))
         return found
 
 

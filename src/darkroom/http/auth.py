@@ -40,7 +40,8 @@ class Authenticator:
         token = request.headers.get("x-auth-token")
         if not token:
             raise Unauthenticated
-        return await self._identity.token_caller(token)
+        _, caller = await self._identity.token(token)
+        return caller
 
     async def _key_caller(self, request: HTTPConnection, key: AccessKey) -> Caller:
         project_id = request.headers.get("x-project-id") or request.path_params.get("project_id", "")

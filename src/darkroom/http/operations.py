@@ -96,7 +96,7 @@ class Operations:
     async def _caller(self, request: Request, *, streamed: bool = False) -> Caller:
         """Return who asks, unless they ask too often."""
         caller = await self._authenticator.caller(request, streamed=streamed)
-        self._throttle.check(caller.user_id, request.method)
+        self._throttle.check(caller.user_id, request.scope["method"])
         return caller
 
     def read(self, method: str, path: str, handler: Handler, **more: Any) -> Operation:

@@ -30,6 +30,7 @@ class Gathering:
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self.inner, self._loop = transport, loop
+        self.is_closing = transport.is_closing  # asked for at every request
         self._held: list[bytes] = []
         self._size = 0
 
@@ -50,7 +51,7 @@ class Gathering:
 
     def flush(self) -> None:
         """Write what is held back; it is lost where the connection is, as all that is written there."""
-        if self._held and not self.inner.is_closing():
+        if self._held and not self.is_closing():
             self.inner.write(b"".join(self._held))
         self._held.clear()
         self._size = 0

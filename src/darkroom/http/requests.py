@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -33,11 +34,19 @@ class QuickHeaders(Headers):
         self._first = dict(reversed(self._list))
 
     def __getitem__(self, name: str) -> str:
-        return self._first[name.lower().encode("latin-1")].decode("latin-1")
+        return self._first[_spelled(name)].decode("latin-1")
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and _spelled(name) in self._first
 
     def get(self, name: str, default: Any = None) -> Any:
-        value = self._first.get(name.lower().encode("latin-1"))
+        value = self._first.get(_spelled(name))
         return default if value is None else value.decode("latin-1")
+
+
+@lru_cache(maxsize=64)  # the names are ours, and few
+def _spelled(name: str) -> bytes:
+    return name.lower().encode("latin-1")
 
 
 class QuickRequest(Request):
@@ -54,6 +63,8 @@ class QuickRequest(Request):
 
 async def whole_body(request: Request) -> bytes:
     """Return the request's body. Raises TooLarge."""
+    if "content-length" not in request.headers and "transfer-encoding" not in request.headers:
+        return b""  # it has none (RFC 9112, section 6.3): nothing to wait for
     body, more = bytearray(), True
     while more:
         message = await request.receive()

@@ -28,10 +28,6 @@ class Identity:
             raise TokenInvalid("token is good no more: it was revoked, or its user or project is disabled")
         return token, standing.caller(user, project_id, only=token.roles)
 
-    async def token_caller(self, text: str) -> Caller:
-        """Return who carries a token. Raises TokenInvalid."""
-        return (await self.token(text))[1]
-
     async def key(self, access: str, security_token: str = "") -> AccessKey:
         """Return an enabled key; a temporary one comes with its security token. Raises Unauthenticated."""
         key = await self._register.key(access)

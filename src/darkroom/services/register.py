@@ -31,20 +31,17 @@ class Register:
         self._keys: dict[str, AccessKey] = {}  # those used since that standing was read
         self._look_again_at = ticks()
 
-    async def standing(self) -> Standing:
-        """Return identity as it is, or was at most a second ago."""
-        return self._standing if self._ticks() < self._look_again_at else await self.look()
-
     async def knowing(self, user_id: UserId, project_id: ProjectId = EVERYWHERE) -> Standing:
         """Return identity, looked at afresh if the user or the project is not in it: they may have come just now."""
-        standing = await self.standing()
+        standing = self._recent() or await self.look()
         if user_id in standing.users and (not project_id or project_id in standing.projects):
             return standing
         return await self.look()
 
     async def key(self, access: str) -> AccessKey | None:
         """Return an access key as it is, or was at most a second ago; None if there is none."""
-        await self.standing()
+        if not self._recent():
+            await self.look()
         keys = self._keys  # before the key is read: if it changes meanwhile, others are in their place
         key = keys.get(access) or await self._store.accounts.access_key(access)
         if key:
@@ -77,6 +74,10 @@ class Register:
         result = await self._store.write(whole)
         await self.look()
         return result
+
+    def _recent(self) -> Standing | None:
+        """Return identity as it is, or was at most a second ago; None if it is to be looked at again."""
+        return self._standing if self._ticks() < self._look_again_at else None
 
     async def _read(self, revision: int) -> Standing:
         accounts, projects, users = await self._store.accounts.everyone()

@@ -9,7 +9,7 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Final
@@ -59,10 +59,10 @@ class Versions:
         self._guard = threading.Lock()
         store.tell_changes(self._while_changing)
 
-    async def show(self, caller: Caller, project_id: ProjectId, job_id: str) -> Version:
-        """Return a job as it is. Raises JobNotFound, also for another project's job."""
+    def show(self, caller: Caller, project_id: ProjectId, job_id: str) -> Awaitable[Version]:
+        """Return a job as it is. Raises Forbidden, or JobNotFound, also for another project's job."""
         caller.must("workspace:images:getImageJob", project_id)
-        return await self._now(project_id, job_id)
+        return self._now(project_id, job_id)
 
     async def after(self, version: Version, *, within: float) -> Version:
         """Return the job as soon as it differs from that version, or as it is after so many seconds."""

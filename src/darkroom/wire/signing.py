@@ -41,7 +41,7 @@ _FAMILIES: Final = ("SDK-", "V11-")
 _SHAPE: Final = "it needs Access, SignedHeaders and at last Signature, once each"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _ECHO_LIMIT: Final = 2000
-#: Dates and signers that are kept taken apart: requests of one second, or of one client, have the same.
+#: Dates, signers and keys that are kept prepared: requests of one second, or of one client, have the same.
 _KEPT: Final = 256
 #: Characters of a signer at most: anybody may send one, and it is kept before its signature is looked at.
 _SIGNER_LIMIT: Final = 4096
@@ -218,8 +218,15 @@ def _text(value: bytes) -> str:
 def signature(secret: str, date: str, canonical: str) -> str:
     """Return the signature, in lowercase hex, of a canonical request under a secret key."""
     digest = hashlib.sha256(canonical.encode("utf-8", "surrogateescape")).hexdigest()
-    to_sign = f"{ALGORITHM}\n{date}\n{digest}"
-    return hmac.digest(secret.encode(), to_sign.encode("utf-8", "surrogateescape"), "sha256").hex()
+    made = _begun(secret).copy()
+    made.update(f"{ALGORITHM}\n{date}\n{digest}".encode("utf-8", "surrogateescape"))
+    return made.hexdigest()
+
+
+@lru_cache(maxsize=_KEPT)
+def _begun(secret: str) -> hmac.HMAC:
+    """Return what all signatures under a secret key begin with; it is to be copied."""
+    return hmac.new(secret.encode(), digestmod="sha256")
 
 
 def verify(
