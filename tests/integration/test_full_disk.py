@@ -3,7 +3,6 @@
 import subprocess
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -86,9 +85,10 @@ def test_a_disk_that_fills_while_it_is_captured_is_told_and_leaves_no_half_image
 def test_a_machine_that_stood_still_for_want_of_room_goes_on_once_there_is_some(world: World) -> None:
     key = world.boot()
     filler = fill(world)
-    with ThreadPoolExecutor(1) as pool:
-        writing = pool.submit(world.sh, key, "dd if=/dev/urandom of=/opt/data bs=1M count=40 conv=fsync")
-        becomes(world, key, "io-error")
-        filler.unlink()
-        becomes(world, key, "running")
-        assert "40+0 records out" in writing.result()
+    # A little later and in the background: a machine that stands still answers nobody.
+    writing = "sleep 2; dd if=/dev/urandom of=/opt/data bs=1M count=40 conv=fsync"
+    world.sh(key, f"({writing}) >/run/told 2>&1 &")
+    becomes(world, key, "io-error")
+    filler.unlink()
+    becomes(world, key, "running")
+    assert "40+0 records out" in world.sh(key, "until grep 'records out' /run/told; do sleep 0.1; done")
