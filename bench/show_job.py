@@ -28,7 +28,7 @@ def findings(plan: Plan) -> Iterator[Finding]:
             "token": (service.endpoint, by_token),
             "bare by token": (bare, by_token),
             "signature": (service.endpoint, signed),
-            "bare by signature": (bare, signed),  # more to read than a token
+            "bare by signature": (bare, signed),  # more headers than with a token
             "reading": (reading.endpoint, by_token),
         }
         found = alternate(plan.rounds, {side: partial(load, *asked, plan.seconds) for side, asked in loads.items()})
