@@ -139,28 +139,39 @@ def test_a_token_outlives_the_revocation_of_others() -> None:
 def test_a_caller_has_the_roles_of_its_token_as_far_as_they_are_still_held() -> None:
     known = standing(("readonly", EVERYWHERE), ("operator", "here"))
 
-    def names(only: Any) -> list[str]:
-        return [role.name for role in known.caller(USER, "here", only=only).roles]
+    def names(caller: Caller | None) -> list[str]:
+        return [role.name for role in caller.roles] if caller else []
 
-    assert names(None) == ["operator", "readonly"]
-    assert names(["operator", "te_admin"]) == ["operator"]
-    assert names([]) == []
+    assert names(known.caller(USER, "here")) == ["operator", "readonly"]
+    assert names(known.carrier(token(roles=("operator", "te_admin")))) == ["operator"]
+    assert names(known.carrier(token(roles=("operator",), project_id=None))) == []
+    assert known.carrier(token(roles=())) is not None
+    assert names(known.carrier(token(roles=()))) == []
+
+
+def test_a_token_that_is_good_no_more_has_no_carrier() -> None:
+    assert standing(("operator", EVERYWHERE)).carrier(token()) is not None
+    assert standing(("operator", EVERYWHERE), revoked=["token"]).carrier(token()) is None
 
 
 @pytest.mark.parametrize(
-    ("grant", "only", "admin"),
+    ("grant", "role", "admin"),
     [
-        (("te_admin", EVERYWHERE), None, True),
-        (("te_admin", "here"), None, False),
-        (("operator", EVERYWHERE), None, False),
-        (("te_admin", EVERYWHERE), ["operator"], False),
+        (("te_admin", EVERYWHERE), "te_admin", True),
+        (("te_admin", "here"), "te_admin", False),
+        (("operator", EVERYWHERE), "te_admin", False),
+        (("te_admin", EVERYWHERE), "operator", False),
     ],
 )
-def test_who_is_te_admin_everywhere_administers_the_account(grant: tuple[str, str], only: Any, admin: bool) -> None:
-    caller = standing(grant).caller(USER, "here", only=only)
-    assert (caller.is_admin, caller.is_main_admin) == (admin, admin)
-    other = Account(id="main", name="main")
-    assert not standing(grant, accounts=[other]).caller(USER, "here", only=only).is_main_admin
+def test_who_is_te_admin_everywhere_administers_the_account(grant: tuple[str, str], role: str, admin: bool) -> None:
+    for main in (True, False):
+        known = standing(grant, accounts=[Account(id="main", name="main", main=main)])
+        callers = [known.carrier(token(roles=(role,)))]
+        if role == grant[0]:  # a key has all the roles of its user
+            callers.append(known.caller(USER, "here"))
+        for caller in callers:
+            assert caller
+            assert (caller.is_admin, caller.is_main_admin) == (admin, admin and main)
 
 
 def test_a_caller_must_be_in_the_project_and_have_a_role_for_the_action() -> None:

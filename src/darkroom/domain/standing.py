@@ -2,10 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
 
 from darkroom.domain.accounts import Account, Caller, Project, Token, User
 from darkroom.domain.ids import AccountId, ProjectId, UserId
 from darkroom.domain.roles import ADMIN_ROLE, BUILT_IN, EVERYWHERE, Grant, Role
+
+#: Tokens whose carriers are kept: those of the callers of the last seconds.
+_KEPT: Final = 1024
 
 
 class Standing:
@@ -32,7 +37,8 @@ class Standing:
         for grant in grants:
             self.grants[grant.user_id].append(grant)
         self._held: dict[tuple[UserId, ProjectId], tuple[Role, ...]] = {}
-        self._callers: dict[tuple[UserId, ProjectId, tuple[str, ...] | None], Caller] = {}
+        self._callers: dict[tuple[UserId, ProjectId], Caller] = {}
+        self.carrier = lru_cache(maxsize=_KEPT)(self._carrier)
 
     def role(self, account_id: AccountId, name: str) -> Role | None:
         """Return an account's role, of its own or built in."""
@@ -73,19 +79,23 @@ class Standing:
         project = self.projects.get(token.project_id)
         return user if project and project.enabled else None
 
-    def caller(self, user: User, project_id: ProjectId, only: Iterable[str] | None = None) -> Caller:
-        """Return a user at work in a project, or `EVERYWHERE`, with all its roles there or with `only` some of them."""
-        named = None if only is None else tuple(only)
-        key = (user.id, project_id, named)
+    def caller(self, user: User, project_id: ProjectId) -> Caller:
+        """Return a user at work in a project, or `EVERYWHERE`, with all its roles there."""
+        key = (user.id, project_id)
         found = self._callers.get(key)
         if found is None:
-            found = self._callers[key] = self._caller(user, project_id, named)
+            found = self._callers[key] = self._caller(user, project_id, self.held(user, project_id))
         return found
 
-    def _caller(self, user: User, project_id: ProjectId, only: tuple[str, ...] | None) -> Caller:
-        roles = self.held(user, project_id)
-        if only is not None:
-            roles = tuple(role for role in roles if role.name in only)
+    def _carrier(self, token: Token) -> Caller | None:
+        """Return who carries a token, if it may be used; its roles are those of the token that the user still has."""
+        user, project_id = self.may_be(token), token.project_id or EVERYWHERE
+        if user is None:
+            return None
+        roles = tuple(role for role in self.held(user, project_id) if role.name in token.roles)
+        return self._caller(user, project_id, roles)
+
+    def _caller(self, user: User, project_id: ProjectId, roles: tuple[Role, ...]) -> Caller:
         is_admin = any(role.name == ADMIN_ROLE for role in roles) and any(
             grant.role == ADMIN_ROLE and grant.project_id == EVERYWHERE for grant in self._grants(user.id)
         )

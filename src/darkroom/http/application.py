@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from darkroom.errors import DarkroomError, Fault, MethodNotAllowed, UnknownPath
 from darkroom.http.answers import JSON
+from darkroom.http.requests import QuickRequest
 from darkroom.http.routing import Crossroads
 from darkroom.wire.errors import envelope_for
 
@@ -28,33 +29,30 @@ class Application:
         self._crossroads = Crossroads(routes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = f"{getrandbits(128):032x}"  # tells requests apart, and need not be hard to guess
-        scope.setdefault("state", {})["request_id"] = request_id
-        begun = False
-
-        def send_with_id(message: Message) -> Awaitable[None]:
-            """Put the request's id on its answer (contract section 2.4)."""
-            nonlocal begun
-            if message["type"] in _BEGINNINGS:
-                begun = True
-                message["headers"] = [*message.get("headers", ()), *_ids(scope["path"], request_id)]
-            return send(message)
-
+        # The id tells requests apart, and need not be hard to guess.
+        state = scope.setdefault("state", {})
+        state["request_id"] = getrandbits(128).to_bytes(16, "big").hex()
         try:
-            await self._serve(scope, receive, send_with_id)
+            route = self._route(scope)
+            if not isinstance(route, Route):
+                await route.handle(scope, receive, _telling_ids(scope, send))
+                return
+            answer = await route.endpoint(QuickRequest(scope, receive, send))
         except Exception as error:
-            if begun:
+            if "begun" in state:
                 raise  # the server ends the connection
-            await self._refusal(scope, error)(scope, receive, send_with_id)
+            answer = self._refusal(scope, error)
+        answer.raw_headers += _ids(scope)
+        await answer(scope, receive, send)
 
-    def _serve(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Hand over to the route that the request is for. Raises UnknownPath or MethodNotAllowed."""
+    def _route(self, scope: Scope) -> BaseRoute:
+        """Return the route that the request is for. Raises UnknownPath or MethodNotAllowed."""
         wrong_method = False
         for route in self._crossroads.at(scope["path"]):
             match, more = route.matches(scope)
             if match is Match.FULL:
                 scope.update(more)
-                return route.handle(scope, receive, send)
+                return route
             wrong_method |= match is Match.PARTIAL
         raise MethodNotAllowed if wrong_method else UnknownPath
 
@@ -77,8 +75,22 @@ class Application:
         return {method for route in found if isinstance(route, Route) for method in route.methods or ()}
 
 
-def _ids(path: str, request_id: str) -> list[tuple[bytes, bytes]]:
-    own = [(b"x-request-id", request_id.encode())]
-    if path.startswith("/v3"):  # the identity service has its own word for it
-        own.append((b"x-iam-trace-id", request_id.encode()))
+def _telling_ids(scope: Scope, send: Send) -> Send:
+    """Return `send` for routes that answer by themselves, files and WebSockets: it puts the ids on their answers."""
+
+    def send_with_ids(message: Message) -> Awaitable[None]:
+        if message["type"] in _BEGINNINGS:
+            scope["state"]["begun"] = True
+            message["headers"] = [*message.get("headers", ()), *_ids(scope)]
+        return send(message)
+
+    return send_with_ids
+
+
+def _ids(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Return the headers that tell a request's id (contract section 2.4)."""
+    request_id = scope["state"]["request_id"].encode()
+    own = [(b"x-request-id", request_id)]
+    if scope["path"].startswith("/v3"):  # the identity service has its own word for it
+        own.append((b"x-iam-trace-id", request_id))
     return own

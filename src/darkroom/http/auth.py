@@ -24,7 +24,11 @@ class Authenticator:
         if signing.is_signature(authorization):
             key = await self._signed(request, authorization, streamed=streamed)
             return await self._key_caller(request, key)
-        return await self._token_caller(request)
+        token = request.headers.get("x-auth-token")
+        if not token:
+            raise Unauthenticated
+        _, caller = await self._identity.token(token)
+        return caller
 
     async def caller_again(self, request: HTTPConnection) -> Caller:
         """Return who made a request that `caller` let in, as long as token or key are good; a signature may age.
@@ -34,14 +38,7 @@ class Authenticator:
         authorization = request.headers.get("authorization", "")
         if signing.is_signature(authorization):
             return await self._key_caller(request, await self._key(request, signing.parse_authorization(authorization)))
-        return await self._token_caller(request)
-
-    async def _token_caller(self, request: HTTPConnection) -> Caller:
-        token = request.headers.get("x-auth-token")
-        if not token:
-            raise Unauthenticated
-        _, caller = await self._identity.token(token)
-        return caller
+        return await self.caller(request)
 
     async def _key_caller(self, request: HTTPConnection, key: AccessKey) -> Caller:
         project_id = request.headers.get("x-project-id") or request.path_params.get("project_id", "")

@@ -13,14 +13,14 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Match, Route, WebSocketRoute
-from starlette.types import Receive, Scope, Send
+from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from darkroom.domain.accounts import Caller
 from darkroom.errors import DarkroomError, Fault
 from darkroom.http.auth import Authenticator
 from darkroom.http.parameters import Parameter
-from darkroom.http.requests import QuickRequest, whole_body
+from darkroom.http.requests import whole_body
 from darkroom.http.throttle import Throttle
 
 Handler = Callable[[Caller, Request], Awaitable[Response]]
@@ -67,11 +67,6 @@ class Operation(Route):
             return Match.NONE, {}
         match = Match.FULL if scope["method"] in self._methods else Match.PARTIAL
         return match, {"endpoint": self.endpoint, "path_params": found.groupdict()}
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer; errors are answered by the application, for all routes together."""
-        answer = await self.endpoint(QuickRequest(scope, receive, send))
-        await answer(scope, receive, send)
 
 
 def describe(handler: Callable[..., Any], **more: Any) -> Description:

@@ -21,12 +21,11 @@ class Identity:
         The caller's roles are those that the token was issued with, as far as the user still has them.
         """
         token = self._tokens.read(text)
-        project_id = token.project_id or EVERYWHERE
-        standing = await self._register.knowing(token.user_id, project_id)
-        user = standing.may_be(token)
-        if user is None:
+        standing = await self._register.knowing(token.user_id, token.project_id or EVERYWHERE)
+        carrier = standing.carrier(token)
+        if carrier is None:
             raise TokenInvalid("token is good no more: it was revoked, or its user or project is disabled")
-        return token, standing.caller(user, project_id, only=token.roles)
+        return token, carrier
 
     async def key(self, access: str, security_token: str = "") -> AccessKey:
         """Return an enabled key; a temporary one comes with its security token. Raises Unauthenticated."""
