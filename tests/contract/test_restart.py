@@ -160,6 +160,33 @@ def test_killed_at_any_moment_again_and_again_every_job_still_ends_once(new_serv
     assert service.stop() == 0
 
 
+def test_a_job_goes_on_after_a_sub_job_of_it_was_removed(new_service: NewService) -> None:
+    service = new_service()
+    image = service.add_image()
+    servers = [service.new_server(image, name) for name in ("first", "second")]
+    service.fault("delete", "second", hang=True, times=1)
+    job_id = service.delete(*servers)
+    service.hangs()
+    removed, left = service.job(job_id)["sub_jobs"]
+    assert (removed["status"], left["status"]) == ("SUCCESS", "RUNNING")
+    for _ in range(2):  # the second time there is none to be removed
+        answer = service.ask("PATCH", "image-server-sub-jobs/actions/batch-delete", {"items": [removed["id"]]})
+        assert (answer.status_code, answer.content) == (200, b"")
+        job = service.job(job_id)
+        assert (job["status"], job["sub_jobs_total"]) == ("RUNNING", 1)
+        assert [sub_job["id"] for sub_job in job["sub_jobs"]] == [left["id"]]
+
+    service.kill()
+    service.faults.clear()
+    service.start()
+    job = service.succeeded(job_id)
+    assert job["sub_jobs_total"] == 1
+    listed = service.get("image-server-sub-jobs", job_type="DELETE_SERVER")
+    assert listed["count"] == len(listed["items"]) == 1
+    for (sub_job,) in (job["sub_jobs"], listed["items"]):
+        assert (sub_job["id"], sub_job["status"]) == (left["id"], "SUCCESS")
+
+
 # Jobs that fail, without any restart
 
 

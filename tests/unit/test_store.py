@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from darkroom.domain.accounts import AccessKey, Account, Project, User
 from darkroom.domain.images import Image, ImageStatus, ImageType
-from darkroom.domain.jobs import Job, JobStatus, JobType, SubJob, SubJobStatus
+from darkroom.domain.jobs import Job, JobStatus, JobType, SubJob, SubJobFilter, SubJobStatus
 from darkroom.domain.servers import ImageServer, ServerAccess, ServerStatus
 from darkroom.errors import ImageNotFound, JobNotFound, ServerNotFound, Unavailable
 from darkroom.store import sqlite
@@ -288,6 +288,35 @@ def test_a_sub_job_moves_as_it_may_and_each_move_is_told_once(store: Store) -> N
     assert (its.status, its.end_time) == (SubJobStatus.FAILED, 10)
     assert (its.error_code, its.error_message) == ("Darkroom.0203", "flatten: no")
     assert kinds(store) == ["job.accepted", *["sub_job.moved"] * 3, "job.ended"]
+
+
+@pytest.mark.parametrize(("ends", "status"), [([], "SUCCESS"), (["ROLLBACK"], "FAILED")])
+def test_a_sub_job_that_was_removed_is_shown_no_more_but_its_job_ends_as_it_did(
+    store: Store, ends: list[str], status: str
+) -> None:
+    job = a_job(subs=2)
+    removed, left = job.sub_jobs
+
+    def run(tx: Transaction) -> None:
+        tx.jobs.add(job)
+        for to in ("RUNNING", *ends, status):
+            assert tx.jobs.move(removed, SubJobStatus(to), 2000)
+        tx.jobs.delete_sub_jobs(PROJECT, [removed.id], 2001)
+        for to in ("RUNNING", "SUCCESS"):
+            assert tx.jobs.move(left, SubJobStatus(to), 2002)
+        tx.jobs.end(job, 2003)
+
+    write(store, run)
+    shown = show(store, job)
+    assert (shown.status, shown.sub_jobs_total) == (status, 1)
+    assert [sub_job.id for sub_job in shown.sub_jobs] == [left.id]
+    count, found = asyncio.run(store.jobs.sub_jobs_page(PROJECT, SubJobFilter(job_id=job.id), 0, 10))
+    assert (count, [sub_job.id for sub_job in found]) == (1, [left.id])
+    known = asyncio.run(store.jobs.find(job.id))
+    assert known
+    assert [sub_job.id for sub_job in known.sub_jobs] == [removed.id, left.id], "who runs the job goes by them"
+    write(store, lambda tx: tx.retention.purge_jobs([job.id]))
+    assert asyncio.run(store.jobs.find(job.id)) is None
 
 
 def test_a_server_moves_only_from_where_it_may(store: Store) -> None:

@@ -175,6 +175,7 @@ class JobWrites:
     def delete_sub_jobs(self, project_id: ProjectId, sub_job_ids: Collection[str], at: int) -> None:
         """Remove ended sub-jobs from the history of their jobs; ids of none are skipped.
 
+        They belong to no project any more, and stay as long as their job: it goes by them, should it not have ended.
         Raises SubJobNotFinal, and then removes nothing, if one of them has not ended as SUCCESS or FAILED.
         """
         # Locked, in order: another process may be removing some of them, which are then not here any more.
@@ -188,7 +189,7 @@ class JobWrites:
             if status not in DELETABLE:
                 raise SubJobNotFinal(f"The sub-job {sub_job_id} is {status}; only SUCCESS or FAILED may be deleted.")
         for sub_job_id, job_id, _ in found:
-            self._connection.execute(sub_jobs.delete().where(sub_jobs.c.id == sub_job_id))
+            self._connection.execute(sub_jobs.update().where(sub_jobs.c.id == sub_job_id).values(project_id=""))
             self._connection.execute(evidence.delete().where(evidence.c.sub_job_id == sub_job_id))
             self._connection.execute(
                 jobs.update().where(jobs.c.id == job_id).values(sub_jobs_total=jobs.c.sub_jobs_total - 1)

@@ -1,5 +1,6 @@
 """Jobs and sub-jobs in the database."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from darkroom.domain.ids import ImageId, JobId, ProjectId, SubJobId
@@ -40,6 +41,11 @@ _UNFINISHED = (
 )
 # A job and its sub-jobs by one statement: of all reads the most frequent. It may have no sub-jobs left.
 _GET = (
+    f"SELECT {_of('jobs', _JOB)}, {_of('sub_jobs', _SUB_JOB)} FROM jobs LEFT JOIN sub_jobs"
+    " ON sub_jobs.job_id = jobs.id AND sub_jobs.project_id = jobs.project_id"
+    " WHERE jobs.id = :id AND jobs.project_id = :project ORDER BY sub_jobs.id"
+)
+_FIND = (
     f"SELECT {_of('jobs', _JOB)}, {_of('sub_jobs', _SUB_JOB)} FROM jobs LEFT JOIN sub_jobs ON sub_jobs.job_id = jobs.id"
     " WHERE jobs.id = :id ORDER BY sub_jobs.id"
 )
@@ -52,18 +58,16 @@ class Jobs:
         self._reader = reader
 
     async def get(self, project_id: ProjectId, job_id: str) -> Job:
-        """Return a job with its sub-jobs. Raises JobNotFound, also for another project's job."""
-        job = await self.find(job_id)
-        if job is None or job.project_id != project_id:
+        """Return a job with those of its sub-jobs that were not removed. Raises JobNotFound, also for another's job."""
+        rows = await self._reader.all(_GET, id=key_of(job_id), project=project_id)
+        if not rows:
             raise JobNotFound(f"The job {job_id} does not exist.")
-        return job
+        return _whole(rows)
 
     async def find(self, job_id: str) -> Job | None:
-        """Return a job with its sub-jobs, whoever owns it, or None."""
-        rows = await self._reader.all(_GET, id=key_of(job_id))
-        if not rows:
-            return None
-        return _job(rows[0][:_WIDTH], tuple(_sub_job(row[_WIDTH:]) for row in rows if row[_WIDTH] is not None))
+        """Return a job, whoever owns it, with all its sub-jobs, also those that were removed; or None."""
+        rows = await self._reader.all(_FIND, id=key_of(job_id))
+        return _whole(rows) if rows else None
 
     async def project_of_image(self, image_id: ImageId) -> ProjectId:
         """Return the project for which a build was to make an image, as far as its job is still known; else empty."""
@@ -151,6 +155,10 @@ def _where(project_id: ProjectId, wanted: SubJobFilter) -> tuple[str, dict[str, 
         conditions.append("job_id = :job")
         values["job"] = key_of(wanted.job_id)
     return " AND ".join(conditions), values
+
+
+def _whole(rows: Sequence[Row]) -> Job:
+    return _job(rows[0][:_WIDTH], tuple(_sub_job(row[_WIDTH:]) for row in rows if row[_WIDTH] is not None))
 
 
 def _job(row: Row, its_sub_jobs: tuple[SubJob, ...] = ()) -> Job:
