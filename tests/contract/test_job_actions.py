@@ -10,6 +10,9 @@ import httpx2
 import pytest
 from service_process import Service, eventually
 
+from darkroom.domain.servers import ImageServer
+from darkroom.domain.times import now_ms
+
 NewService = Callable[..., Service]
 
 
@@ -86,6 +89,22 @@ def test_a_failed_job_can_be_tried_again_as_a_new_one(service: Service, image: s
     assert json.loads(service.rows('SELECT "order" FROM jobs WHERE id = ?', int(job["id"]))[0][0])["retry_of"] == failed
     refused(act(service, failed, "retry"), 400, "is ACTIVE")
     refused(act(service, job["id"], "retry"), 400, "only a FAILED one")
+
+
+def test_what_was_made_since_is_not_made_anew(service: Service, image: str) -> None:
+    service.fault("admit", "made-since", error="AccountFailed", times=1)
+    failed = service.create(image, "made-since")
+    service.ended(failed)
+    service.succeeded(act(service, failed, "retry").json()["job_id"])
+    server_id = service.server_of(failed)
+    server = ImageServer(
+        id=server_id, project_id=service.project_id, name="made-since", create_time=0, update_time=0, image_ref={},
+        authorize_accounts=[], order={},
+    )  # fmt: skip
+    assert service.write(lambda tx: tx.servers.fail(server, now_ms(), "Its machine does not start any more."))
+    refused(act(service, failed, "retry"), 400, "has been made since")
+    assert service.server(server_id)["status"] == "ERROR"
+    assert server_id in service.machines()
 
 
 def test_a_failed_build_and_a_failed_deletion_can_be_tried_again(service: Service, image: str) -> None:
