@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
-from dbos import DBOS, DBOSClient, DBOSConfig, StepOptions
+from dbos import DBOS, DBOSClient, DBOSConfig
 
 from darkroom.domain.chores import Problem
 from darkroom.domain.ids import JobId, SubJobId, new_hex
@@ -21,10 +21,11 @@ from darkroom.domain.jobs import Job, JobType
 from darkroom.domain.limits import Rooms, Waiting
 from darkroom.store.store import Store
 from darkroom.store.transaction import Transaction
-from darkroom.workflows import create_image, create_server, delete_server
+from darkroom.workflows import checkpointed, create_image, create_server, delete_server
 from darkroom.workflows.admission import admit
-from darkroom.workflows.plan import Plan, Step, Tools, cleaning
-from darkroom.workflows.runner import Runner, StepResult
+from darkroom.workflows.patience import patiently
+from darkroom.workflows.plan import Plan, Tools, cleaning
+from darkroom.workflows.runner import Runner
 from darkroom.workflows.takeover import Takeover
 
 #: Plans of all versions by which there may still be jobs in flight; new jobs begin by the newest of their type.
@@ -34,10 +35,6 @@ CLEAN: Final = "CLEAN"
 _NAME: Final = "darkroom"
 #: DBOS's version of the application. It stays: what has versions are the plans, and those have queues of their own.
 _APPLICATION_VERSION: Final = "1"
-
-
-#: The body of a step keeps its own failures; what still comes out of it is a database that does not answer.
-_PATIENCE: Final = StepOptions(retries_allowed=True, max_attempts=20, interval_seconds=0.5, backoff_rate=1.5)
 
 
 class Engine:
@@ -96,8 +93,8 @@ class Engine:
         logger.handlers.clear()
         logger.propagate = True
         for plan in PLANS:
-            DBOS.workflow(name=_workflow_of(plan.job_type, plan.version))(self._workflow(plan))
-        DBOS.workflow(name=CLEAN)(self._cleaning())
+            _register(_workflow_of(plan.job_type, plan.version), self._workflow(plan))
+        _register(CLEAN, self._cleaning())
         # No others: a worker of a later version may have queues for plans that this one does not know.
         queues = sorted({_queue_of(plan.version) for plan in PLANS})
         DBOS.listen_queues(queues)
@@ -172,31 +169,48 @@ class Engine:
 
     def _workflow(self, plan: Plan) -> Callable[[JobId], Awaitable[None]]:
         async def run(job_id: JobId) -> None:
-            job = await self._store.jobs.find(job_id)
+            job, claim = await self._claim(job_id)
             if job is None:
-                return  # purged before it was begun
-            # Not a checkpointed step: whoever runs the job claims it, each time anew.
-            claim = await self._store.write(lambda tx: tx.jobs.claim(job.id, new_hex()))
+                return
             for sub_job in job.sub_jobs:
-                await _run(plan, Runner(self._tools, plan, job, sub_job, claim))
-            await _step(Runner(self._tools, plan, job, None, claim), "end job", Runner.end_job, self.admit)
+                await checkpointed.run(plan, Runner(self._tools, plan, job, sub_job, claim))
+            await checkpointed.take(Runner(self._tools, plan, job, None, claim), "end job", Runner.end_job, self.admit)
 
         return run
 
     def _cleaning(self) -> Callable[[JobId, list[SubJobId], str], Awaitable[None]]:
         async def clean(job_id: JobId, sub_jobs: list[SubJobId], attempt: str) -> None:
-            job = await self._store.jobs.find(job_id)
+            job, claim = await self._claim(job_id)
             if job is None:
-                return  # purged before it was begun
-            claim = await self._store.write(lambda tx: tx.jobs.claim(job.id, new_hex()))
+                return
             known = plan_of(job)
             assert known is not None, "only who knows the plan listens to its queue"
             plan = cleaning(known)
             for sub_job in job.sub_jobs:
                 if sub_job.id in sub_jobs:
-                    await _undo(plan.steps, Runner(self._tools, plan, job, sub_job, claim, attempt))
+                    await checkpointed.undo(plan.steps, Runner(self._tools, plan, job, sub_job, claim, attempt))
 
         return clean
+
+    async def _claim(self, job_id: JobId) -> tuple[Job | None, str]:
+        """Return a job, None if it was purged before it was begun, and the claim of who runs it from now on.
+
+        It is not a checkpointed step: whoever runs the job claims it, each time anew.
+        """
+        claim = new_hex()
+
+        async def work() -> Job | None:
+            job = await self._store.jobs.find(job_id)
+            if job:
+                await self._store.write(lambda tx: tx.jobs.claim(job_id, claim))
+            return job
+
+        return await patiently(work, job_id), claim
+
+
+def _register(name: str, workflow: Callable[..., Awaitable[None]]) -> None:
+    """Have the engine run a workflow by that name, however often the process that runs it has died."""
+    DBOS.workflow(name=name, max_recovery_attempts=None)(workflow)
 
 
 def _newest_of(job_type: JobType) -> Plan:
@@ -216,41 +230,3 @@ def _workflow_of(job_type: JobType, version: int) -> str:
 def _queue_of(version: int) -> str:
     """Return the queue for plans of a version: only workers that know them listen to it."""
     return "jobs" if version == 1 else f"jobs-{version}"
-
-
-async def _run(plan: Plan, runner: Runner) -> None:
-    """Run the steps in order; where one fails, undo those that were begun, newest first."""
-    begun: list[Step] = []
-    for step in plan.steps:
-        begun.append(step)
-        result = await _step(runner, step.name, Runner.do, step)
-        if result["fault"]:
-            break
-    else:
-        result = await _step(runner, "succeed", Runner.succeed)
-    if result["fault"]:
-        await _step(runner, "roll back", Runner.roll_back, result["fault"])
-        await _undo(begun, runner)
-
-
-async def _undo(steps: Sequence[Step], runner: Runner) -> None:
-    """Undo the steps, the last one first, and end the sub-job; one that cannot be undone keeps none of the others."""
-    undone = True
-    for step in reversed(steps):
-        if step.undo:
-            undoing = await _step(runner, f"undo {step.name}", Runner.undo, step)
-            undone = undone and not undoing["fault"]
-    await _step(runner, "fail", Runner.fail, undone)
-
-
-async def _step(
-    runner: Runner, name: str, function: Callable[..., Awaitable[StepResult]], *arguments: Any
-) -> StepResult:
-    """Have a runner do something as a checkpointed step. The result is what a resumed workflow gets back."""
-
-    async def body() -> StepResult:
-        return await function(runner, *arguments)
-
-    result: StepResult = await DBOS.run_step_async(StepOptions(name=runner.name(name), **_PATIENCE), body)
-    runner.goes_on_after(result)
-    return result

@@ -7,6 +7,7 @@ from typing import Any, NotRequired, TypedDict
 
 import structlog
 
+from darkroom.domain.ids import JobId
 from darkroom.domain.jobs import Job, SubJob, SubJobStatus
 from darkroom.drivers.base import Progress, no_progress
 from darkroom.errors import Cancelled, DarkroomError, JobFault, StepTimedOut, Unavailable
@@ -54,6 +55,10 @@ class Runner:
         self._tools, self._plan, self._job, self._sub_job = tools, plan, job, sub_job
         self._journal = Journal(tools, job, sub_job, claim, attempt)
         self._usual: Mapping[str, int] | None = None
+
+    @property
+    def job_id(self) -> JobId:
+        return self._job.id
 
     def name(self, step: str) -> str:
         """Return the name that a step has in its job: a job may run the same steps for several resources."""
