@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Literal
+from urllib.parse import quote
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -91,7 +92,7 @@ class Settings(BaseSettings):
     @property
     def database_url(self) -> str:
         """SQLAlchemy's URL of the records."""
-        return self.database or f"sqlite:///{self.records}"
+        return self.database or f"sqlite:///{quote(str(self.records))}"
 
     @property
     def records(self) -> Path:

@@ -71,7 +71,7 @@ class SqliteDatabase(Database):
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = sqlite3.connect(
-                f"file:{self._path}?mode=rw",
+                f"{self._path.absolute().as_uri()}?mode=rw",
                 uri=True,
                 isolation_level=None,
                 check_same_thread=False,
@@ -86,7 +86,7 @@ class SqliteDatabase(Database):
 
 
 def _engine(path: Path, *, synchronous: str) -> sa.Engine:
-    engine = sa.create_engine(f"sqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT})
+    engine = sa.create_engine(sa.URL.create("sqlite", database=str(path)), connect_args={"timeout": BUSY_TIMEOUT})
 
     def set_up(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # transactions are begun by us, see below
