@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 import structlog
@@ -56,7 +57,7 @@ from darkroom.services.versions import Versions
 from darkroom.services.watching import Watching
 from darkroom.services.webhooks import Webhooks
 from darkroom.settings import Settings
-from darkroom.startup import CannotStart, alone, announce, forget, listening, secret_key, write_private
+from darkroom.startup import CannotStart, alone, announce, forget, keep, listening, secret_key, write_private
 from darkroom.store.app_files import AppFiles
 from darkroom.store.migrate import TooNew
 from darkroom.store.sealing import SealBroken, Sealer
@@ -149,7 +150,7 @@ class Service:
                 raise CannotStart(f"{error} Start that version, or restore the backup made before it.") from None
             except Unavailable as error:
                 raise _no_database(error) from None
-            credentials = await self.iam.bootstrap()
+            credentials = await self.iam.bootstrap(partial(keep, self.settings.credentials))
             if credentials:
                 announce(self.settings.credentials, credentials)
             if self.settings.is_shared:

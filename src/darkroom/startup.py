@@ -34,9 +34,16 @@ def secret_key(path: Path, records: Path) -> bytes:
     return path.read_bytes()
 
 
+def keep(path: Path, credentials: Credentials) -> None:
+    """Keep the first user's credentials in a file for its owner alone. Raises CannotStart."""
+    try:
+        write_private(path, msgspec.to_builtins(credentials))
+    except OSError as error:
+        raise CannotStart(f"The first user's credentials cannot be written to {path}: {error.strerror}.") from None
+
+
 def announce(path: Path, credentials: Credentials) -> None:
-    """Keep the first user's credentials in a file for its owner alone, and show them this once."""
-    write_private(path, msgspec.to_builtins(credentials))
+    """Show the first user's credentials this once, and where they are kept."""
     print(
         f"\nFirst start: this user has been made. It is shown once, and kept in {path} (mode 0600).\n\n"
         f"  account     {credentials.account}\n"

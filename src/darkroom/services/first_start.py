@@ -1,6 +1,7 @@
 """The first start: makes the main account with a project, a user who may do everything, and an access key."""
 
 import secrets
+from collections.abc import Callable
 
 import msgspec
 
@@ -30,8 +31,13 @@ class Credentials(msgspec.Struct, frozen=True, kw_only=True):
     secret_key: str
 
 
-async def bootstrap(store: Store, passwords: Passwords, clock: Clock, region: str) -> Credentials | None:
-    """Make the main account, its project, user and access key; return None if there is an account already."""
+async def bootstrap(
+    store: Store, passwords: Passwords, clock: Clock, region: str, keep: Callable[[Credentials], None]
+) -> Credentials | None:
+    """Make the main account, its project, user and access key; return None if there is an account already.
+
+    `keep` is given the credentials before anything of that is in force: what it cannot keep is not made.
+    """
     made = Credentials(
         region=region,
         account="darkroom",
@@ -64,6 +70,7 @@ async def bootstrap(store: Store, passwords: Passwords, clock: Clock, region: st
         tx.accounts.add_access_key(
             AccessKey(access=made.access_key, secret=made.secret_key, user_id=made.user_id, created_at=clock())
         )
+        keep(made)
         return True
 
     try:

@@ -1,5 +1,7 @@
 """The built-in IAM: all services of identity, over one register."""
 
+from collections.abc import Callable
+
 from darkroom.domain.times import Clock
 from darkroom.services.directory import Directory
 from darkroom.services.first_start import Credentials, bootstrap
@@ -31,6 +33,9 @@ class Iam:
         self.projects = Projects(register, self.directory, region)
         self.roles = Roles(register, self.directory)
 
-    async def bootstrap(self) -> Credentials | None:
-        """Make the main account and its first user; return None if there is an account already."""
-        return await bootstrap(self._store, self._passwords, self._clock, self._region)
+    async def bootstrap(self, keep: Callable[[Credentials], None]) -> Credentials | None:
+        """Make the main account and its first user, if `keep` keeps what that user needs to sign in.
+
+        Returns None if there is an account already.
+        """
+        return await bootstrap(self._store, self._passwords, self._clock, self._region, keep)
