@@ -380,6 +380,8 @@ def test_a_project_is_deleted_when_it_is_disabled_and_empty(service: Service) ->
     member = Person(service, "readonly", project=project)
     headers = {"X-Project-Id": project}
     image = must(service.ask("POST", "/v2/images", {"name": "base"}, headers=headers), 201)["id"]
+    order = {"name": "tool", "version": "1", "kind": "script", "file_name": "install.sh"}
+    app = must(service.ask("POST", f"/v1/{project}/apps", order, headers=headers), 201)["id"]
     path, off = f"/v3/projects/{project}", {"project": {"enabled": False}}
     assert_keystone(service.ask("DELETE", path), 409, "Disable")
     must(service.ask("PATCH", path, off))
@@ -389,6 +391,10 @@ def test_a_project_is_deleted_when_it_is_disabled_and_empty(service: Service) ->
     assert_keystone(service.ask("DELETE", path), 409, "images")
     must(service.ask("PATCH", path, {"project": {"enabled": True}}))
     must(service.ask("DELETE", f"/v2/images/{image}", headers=headers), 204)
+    must(service.ask("PATCH", path, off))
+    assert_keystone(service.ask("DELETE", path), 409, "applications")
+    must(service.ask("PATCH", path, {"project": {"enabled": True}}))
+    must(service.ask("DELETE", f"/v1/{project}/apps/{app}", headers=headers), 204)
     must(service.ask("PATCH", path, off))
     must(service.ask("DELETE", path), 204)
     assert_keystone(service.ask("GET", path), 404, project)

@@ -162,8 +162,9 @@ class AccountWrites:
         count_up(self._connection, IDENTITY)
 
     def remove_project(self, project_id: ProjectId) -> None:
-        """Remove a project and the grants in it. Raises Conflict while it has image servers or images."""
-        for table, what in ((tables.image_servers, "image servers"), (tables.images, "images")):
+        """Remove a project and the grants in it. Raises Conflict while it has servers, images or applications."""
+        contents = {"image servers": tables.image_servers, "images": tables.images, "applications": tables.apps}
+        for what, table in contents.items():
             if self._connection.scalar(sa.select(table.c.id).where(table.c.project_id == project_id).limit(1)):
                 raise Conflict(f"The project still has {what}; delete them first.")
         self._grants.remove_of_project(project_id)
