@@ -10,6 +10,7 @@ from service_process import Service, nothing_changes
 
 from browser import Browser, browser, hidden, words
 from darkroom.console.headers import policy
+from darkroom.domain.ids import new_hex
 
 JOBS = "/console/jobs"
 
@@ -125,6 +126,20 @@ def test_a_stream_tells_when_its_session_ends(guest: Browser, service: Service) 
         assert next(line for line in lines if line.startswith("data: "))
         person.change(enabled=False)
         assert next(line for line in lines if line == "event: signed-out")
+
+
+def test_a_stream_ends_with_the_right_to_what_it_shows(guest: Browser, service: Service) -> None:
+    blind = f"blind-{new_hex()}"
+    role = {"name": blind, "actions": ["workspace:images:*"]}
+    assert service.ask("POST", "/v3/roles", {"role": role}).status_code == 201
+    person = Person(service, "readonly", blind, project=service.project_id)
+    signed_in(guest, person)
+
+    with guest.client.stream("GET", "/console/servers/live") as stream:
+        lines = stream.iter_lines()
+        assert next(line for line in lines if line.startswith("data: "))
+        assert service.ask("DELETE", person.grant("readonly", service.project_id)).status_code == 204
+        assert next(line for line in lines if line == "event: end")
 
 
 # Projects

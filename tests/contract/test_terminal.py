@@ -15,6 +15,7 @@ from typing import Any
 
 import pexpect
 import pytest
+from people import Person
 from service_process import PATIENCE, Service, cancel, held
 
 NewService = Callable[..., Service]
@@ -43,8 +44,8 @@ def terminal(*words: str, **more: str) -> Iterator[pexpect.spawn]:
 
 
 @contextmanager
-def watching(service: Service, *job_ids: str) -> Iterator[pexpect.spawn]:
-    with terminal("--data", str(service.data), "jobs", "watch", *job_ids) as child:
+def watching(service: Service, *job_ids: str, **more: str) -> Iterator[pexpect.spawn]:
+    with terminal("--data", str(service.data), "jobs", "watch", *job_ids, **more) as child:
         yield child
 
 
@@ -136,6 +137,23 @@ def test_without_ids_all_jobs_are_watched_and_those_that_begin_meanwhile(new_ser
         assert ended(child)[0] == 1
     done = piped(service, "jobs", "watch")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "No job is running.\n")
+
+
+def test_who_may_watch_no_more_is_told_so(service: Service, image: str, tmp_path: Path) -> None:
+    job_id = held(service, image, "refused")
+    person = Person(service, "operator", project=service.project_id)
+    credentials = tmp_path / "credentials.json"
+    credentials.touch(mode=0o600)
+    credentials.write_text(
+        json.dumps({"access_key": person.access, "secret_key": person.secret, "project_id": service.project_id})
+    )
+    with watching(service, DARKROOM_CREDENTIALS=str(credentials)) as child:
+        child.expect("refused · await guest")
+        assert service.ask("DELETE", person.grant("operator", service.project_id)).status_code == 204
+        code, rest = ended(child)
+    assert code == 1
+    assert "Error: You have no access to the project" in rest
+    cancel(service, job_id)
 
 
 def test_jobs_of_an_outage_are_learned_of_afterwards(new_service: NewService) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from people import Person, with_token
 from service_process import Service, cancel, held
 
 NewService = Callable[..., Service]
@@ -112,3 +113,26 @@ def test_the_events_of_a_project_are_its_own(service: Service, image: str) -> No
     wrong = service.ask("GET", f"image-server-jobs/{job_id}/events", headers={"Last-Event-ID": "x"})
     assert wrong.status_code == 400
     assert "Last-Event-ID" in wrong.json()["error_msg"]
+
+
+@pytest.mark.parametrize("path", ["", "/{job_id}"])
+@pytest.mark.parametrize("ending", ["role", "token", "key"])
+def test_a_stream_ends_with_the_right_to_it(service: Service, image: str, path: str, ending: str) -> None:
+    job_id = held(service, image, "outlived")
+    person = Person(service, "operator", project=service.project_id)
+    token = person.token()
+    by: Any = {"auth": person.signature} if ending == "key" else {"headers": {"X-Auth-Token": token}}
+    taken = {
+        "role": lambda: service.ask("DELETE", person.grant("operator", service.project_id)),
+        "token": lambda: with_token(service, token, "/v3/auth/tokens", method="DELETE", **{"X-Subject-Token": token}),
+        "key": lambda: service.ask("DELETE", f"/v3.0/OS-CREDENTIAL/credentials/{person.access}"),
+    }
+
+    url = f"{service.endpoint}/v1/{service.project_id}/image-server-jobs{path.format(job_id=job_id)}/events"
+    with httpx2.stream("GET", url, timeout=10, trust_env=False, **by) as answer:
+        lines = answer.iter_lines()
+        assert next(lines) == ": hello"
+        assert taken[ending]().status_code == 204
+        list(lines)  # comes to its end
+
+    cancel(service, job_id)

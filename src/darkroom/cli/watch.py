@@ -8,7 +8,7 @@ from rich.text import Text
 
 from darkroom.cli import output, who
 from darkroom.cli.client import Api
-from darkroom.cli.failures import ExitCode
+from darkroom.cli.failures import ExitCode, Failure
 from darkroom.cli.progress import FINAL
 from darkroom.cli.session import Session
 from darkroom.cli.streams import Broken, Ended, News, Opened, Streams, Told
@@ -91,9 +91,11 @@ class _Watching:
                 self._view.happened(self._under_way[path], kind, event)
             case Told(_, _, "job.accepted", event) if event.job_id and event.job_id not in self.seen:
                 self.begin([self._job(event.job_id)])
-            case Ended(path, failure):
-                if failure:
-                    raise failure
+            case Ended(_, Failure() as failure):
+                raise failure
+            case Ended(path) if path == ALL:  # once it is refused; it says why when it is asked for again
+                self._streams.follow(ALL)
+            case Ended(path):
                 self._end(path)
 
     def _look_around(self) -> None:
@@ -106,7 +108,7 @@ class _Watching:
         return self._streams.ask(lambda api: _job(api, job_id))
 
     def _end(self, path: str) -> None:
-        """The stream of a job ends with it, or with the service."""
+        """The stream of a job ends with it, with the service, or once it is refused."""
         watched = self._under_way[path]
         watched.job = self._job(watched.job["id"])
         if watched.job["status"] not in FINAL:

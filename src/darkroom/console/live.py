@@ -10,7 +10,7 @@ from starlette.responses import Response, StreamingResponse
 
 from darkroom.console.pages import Visit
 from darkroom.console.rooms import Rooms
-from darkroom.console.session import Sessions
+from darkroom.domain.accounts import Caller
 from darkroom.domain.events import Event
 from darkroom.errors import Refused, Unauthenticated
 
@@ -22,36 +22,42 @@ Show = Callable[[], Awaitable[tuple[str, bool]]]
 
 
 async def stream(visit: Visit, rooms: Rooms, show: Show) -> Response:
-    """Return the answer that carries what `show` shows, until it cannot change or the session ends."""
-    _, batches = await rooms.watching.project_events(visit.caller, visit.project_id, after=None)
+    """Return the answer that carries what `show` shows, until it cannot change or may not be shown any more."""
+
+    async def again() -> Caller:
+        visit.renew(await rooms.sessions.read(visit.session.text))
+        return visit.caller
+
+    _, batches = await rooms.watching.project_events(visit.caller, visit.project_id, after=None, again=again)
     headers = {"x-accel-buffering": "no"}  # a proxy that collects answers would hold the parts back
-    told = _told(visit, rooms.sessions, batches, show)
-    return StreamingResponse(told, media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_told(batches, show), media_type="text/event-stream", headers=headers)
 
 
-async def _told(
-    visit: Visit, sessions: Sessions, batches: AsyncIterator[list[Event]], show: Show
-) -> AsyncIterator[str]:
+async def _told(batches: AsyncIterator[list[Event]], show: Show) -> AsyncIterator[str]:
     yield ": hello\n\n"
+    try:
+        async for part in _parts(batches, show):
+            yield part
+    except Unauthenticated:
+        yield "event: signed-out\ndata: .\n\n"
+        return
+    except Refused:  # it is there no more, or not for this user: the page, loaded anew, says so
+        pass
+    yield "event: end\ndata: .\n\n"
+
+
+async def _parts(batches: AsyncIterator[list[Event]], show: Show) -> AsyncIterator[str]:
     shown, looks = "", LOOKS
     async for events in batches:
         looks += 1
         if not events and looks < LOOKS:
             continue
         looks = 0
-        try:
-            await sessions.read(visit.session.text)
-            html, goes_on = await show()
-        except Unauthenticated:
-            yield "event: signed-out\ndata: .\n\n"
-            return
-        except Refused:  # it is there no more: the page, loaded anew, says so
-            break
+        html, goes_on = await show()
         yield ": still here\n\n" if html == shown else _message(html)
         shown = html
         if not goes_on:
-            break
-    yield "event: end\ndata: .\n\n"
+            return
 
 
 def _message(html: str) -> str:

@@ -82,6 +82,10 @@ class Visit(Guest):
         super().__init__(request, views, session)
         self.session = session
 
+    def renew(self, session: Session) -> None:
+        """Go on as what the session is now."""
+        self.session = self._session = session
+
     @property
     def caller(self) -> Caller:
         return self.session.caller

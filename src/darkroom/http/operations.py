@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import Match, Route, WebSocketRoute
 from starlette.types import Scope
@@ -94,6 +94,10 @@ class Operations:
         self._throttle.check(caller.user_id, request.scope["method"])
         return caller
 
+    def again(self, connection: HTTPConnection) -> Again:
+        """Return what tells who made a request as of now, for an answer that goes on for long."""
+        return lambda: self._authenticator.caller_again(connection)
+
     def read(self, method: str, path: str, handler: Handler, **more: Any) -> Operation:
         """Return a route whose handler needs no body. `more` are fields of its Description."""
 
@@ -126,7 +130,7 @@ class Operations:
         async def serve(websocket: WebSocket) -> None:
             caller = await self._authenticator.caller(websocket)
             self._throttle.check(caller.user_id, "GET")
-            await handler(caller, websocket, lambda: self._authenticator.caller_again(websocket))
+            await handler(caller, websocket, self.again(websocket))
 
         return socket(path, serve)
 

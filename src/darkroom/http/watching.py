@@ -1,8 +1,12 @@
-"""Streams of events, beside the contract: server-sent events that replay what came after `Last-Event-ID`."""
+"""Streams of events, beside the contract: server-sent events that replay what came after `Last-Event-ID`.
+
+A stream ends once it would be refused; who comes back is told why.
+"""
 
 import re
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -12,7 +16,7 @@ from starlette.routing import BaseRoute
 
 from darkroom.domain.accounts import Caller
 from darkroom.domain.events import Event
-from darkroom.errors import InvalidParameter
+from darkroom.errors import InvalidParameter, Refused
 from darkroom.http.jobs import JOBS
 from darkroom.http.operations import Operations
 from darkroom.http.requests import path_id, project_of
@@ -29,12 +33,14 @@ def routes(operations: Operations, watching: Watching) -> list[BaseRoute]:
     async def stream_job_events(caller: Caller, request: Request) -> Response:
         """The events of a job as they happen, as server-sent events; ends with the job."""
         start = _last_event(request) or 0
-        batches = await watching.job_events(caller, project_of(request), path_id(request, "job_id"), after=start)
+        whose, again = (project_of(request), path_id(request, "job_id")), operations.again(request)
+        batches = await watching.job_events(caller, *whose, after=start, again=again)
         return _stream(start, batches)
 
     async def stream_project_events(caller: Caller, request: Request) -> Response:
         """The events of a project as they happen, as server-sent events."""
-        start, batches = await watching.project_events(caller, project_of(request), after=_last_event(request))
+        after, again = _last_event(request), operations.again(request)
+        start, batches = await watching.project_events(caller, project_of(request), after=after, again=again)
         return _stream(start, batches)
 
     return [
@@ -63,14 +69,15 @@ async def _told(start: int, batches: AsyncIterator[list[Event]]) -> AsyncIterato
     # A number without data is no event, but the one to come back with if nothing more is heard.
     yield b": hello\nid: %d\n\n" % start
     spoke = time.monotonic()
-    async for events in batches:
-        if events:
-            yield b"".join(map(_spelled, events))
-        elif time.monotonic() - spoke < HEARTBEAT:
-            continue
-        else:
-            yield b": still here\n\n"
-        spoke = time.monotonic()
+    with suppress(Refused):
+        async for events in batches:
+            if events:
+                yield b"".join(map(_spelled, events))
+            elif time.monotonic() - spoke < HEARTBEAT:
+                continue
+            else:
+                yield b": still here\n\n"
+            spoke = time.monotonic()
 
 
 def _spelled(event: Event) -> bytes:

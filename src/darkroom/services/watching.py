@@ -2,10 +2,12 @@
 
 Everything is read from the records, so it works across processes and restarts: whoever was away asks for what came
 after the last event seen. A look costs a read by index; nobody waits for a slow watcher: nothing is kept for one.
+Whether a watcher still may is asked every second, in memory.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from darkroom.domain.accounts import Caller
@@ -18,6 +20,11 @@ from darkroom.store.store import Store
 INTERVAL: Final = 0.2
 #: Events of one look at most.
 BATCH: Final = 200
+#: Seconds between two looks whether who watches still may.
+CHECK: Final = 1.0
+
+#: Returns who watches as of now. Raises Unauthenticated or Forbidden.
+Again = Callable[[], Awaitable[Caller]]
 
 
 class Watching:
@@ -27,26 +34,28 @@ class Watching:
         self._store = store
 
     async def job_events(
-        self, caller: Caller, project_id: ProjectId, job_id: str, *, after: int
+        self, caller: Caller, project_id: ProjectId, job_id: str, *, after: int, again: Again
     ) -> AsyncIterator[list[Event]]:
         """Return the events of a job that come after one, in batches, an empty one where nothing has happened.
 
-        Ends with the job. Raises JobNotFound.
+        Ends with the job. Raises JobNotFound; later on Unauthenticated or Forbidden, once the caller may no more.
         """
-        caller.must("workspace:images:getImageJob", project_id)
+        right = "workspace:images:getImageJob"
+        caller.must(right, project_id)
         job = await self._store.jobs.get(project_id, job_id)
-        return self._job_events(job, after)
+        return _while_allowed(self._job_events(job, after), right, project_id, again)
 
     async def project_events(
-        self, caller: Caller, project_id: ProjectId, *, after: int | None
+        self, caller: Caller, project_id: ProjectId, *, after: int | None, again: Again
     ) -> tuple[int, AsyncIterator[list[Event]]]:
         """Return the events of a project alike, and the number that they come after; without `after`, that is now.
 
-        Does not end by itself.
+        Does not end by itself; raises Unauthenticated or Forbidden once the caller may no more.
         """
-        caller.must("workspace:images:listImageJobs", project_id)
+        right = "workspace:images:listImageJobs"
+        caller.must(right, project_id)
         start = await self._store.events.last(project_id) if after is None else after
-        return start, self._project_events(project_id, start)
+        return start, _while_allowed(self._project_events(project_id, start), right, project_id, again)
 
     async def _job_events(self, job: Job, after: int) -> AsyncIterator[list[Event]]:
         while True:
@@ -69,3 +78,14 @@ class Watching:
             yield events
             if not events:
                 await asyncio.sleep(INTERVAL)
+
+
+async def _while_allowed(
+    batches: AsyncIterator[list[Event]], right: str, project_id: ProjectId, again: Again
+) -> AsyncIterator[list[Event]]:
+    checked = time.monotonic()
+    async for events in batches:
+        if time.monotonic() - checked >= CHECK:
+            (await again()).must(right, project_id)
+            checked = time.monotonic()
+        yield events
