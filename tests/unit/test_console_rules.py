@@ -15,9 +15,10 @@ from darkroom.console.bars import LEAST, WIDTH, bars
 from darkroom.console.csrf import token_of
 from darkroom.console.forms import EMPTY, WRONG, Form
 from darkroom.console.i18n import CATALOGUES, CHINESE, ENGLISH, LANGUAGES, language_of, translations
-from darkroom.console.lineage import branch, lineage
+from darkroom.console.images import SHOWN
+from darkroom.console.lineage import DEEPEST, below, lineage
 from darkroom.console.pages import within_console
-from darkroom.console.views import size
+from darkroom.console.views import Views, size
 from darkroom.domain.ids import ImageId, JobId, ProjectId, SubJobId
 from darkroom.domain.images import Image, ImageStatus, ImageType
 from darkroom.domain.jobs import Job, JobStatus, JobType, SubJob, SubJobStatus
@@ -158,13 +159,25 @@ def _image(name: str, base: str | None = None) -> Image:
 
 
 def test_images_stand_under_their_base_as_far_as_it_is_there() -> None:
-    trees = lineage([_image("c", "b"), _image("b", "a"), _image("a"), _image("x", "gone")])
+    rows = lineage([_image("d", "b"), _image("x", "gone"), _image("c", "b"), _image("b", "a"), _image("a")])
 
-    assert [node.image.name for node in trees] == ["a", "x"]
-    found = branch(trees, "b")
-    assert found
-    assert [node.image.name for node in found.children] == ["c"]
-    assert branch(trees, "none") is None
+    assert [(row.depth, row.image.name) for row in rows] == [(0, "x"), (0, "a"), (1, "b"), (2, "d"), (2, "c")]
+    assert [(row.depth, row.image.name) for row in below(rows, "a")] == [(0, "b"), (1, "d"), (1, "c")]
+    assert below(rows, "c") == below(rows, "x") == below(rows, "none") == []
+
+
+def test_a_line_of_images_may_be_as_long_as_the_page() -> None:
+    rows = lineage([_image(str(number), str(number - 1)) for number in reversed(range(SHOWN))])
+    views, known = Views(), {"language": ENGLISH, "theme": "auto", "here": "/console", "session": None}
+
+    whole = views.render(ENGLISH, "images.html", {**known, "rows": rows, "count": SHOWN, "is_all": True})
+    tree = views.fragment(ENGLISH, "images.html", "main", {**known, "rows": rows, "count": SHOWN, "is_all": True})
+
+    assert len(rows) == len(below(rows, "0")) + 1 == SHOWN
+    assert whole.count('class="leaf"') == SHOWN
+    for tag in ("ul", "li"):
+        assert tree.count(f"<{tag}") == tree.count(f"</{tag}>")
+    assert tree.count("<ul") == DEEPEST + 1
 
 
 # Small things

@@ -6,7 +6,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute
 
 from darkroom.console.forms import Values
-from darkroom.console.lineage import branch, lineage
+from darkroom.console.lineage import below, lineage
 from darkroom.console.pages import Pages, Visit, to
 from darkroom.console.rooms import Rooms
 from darkroom.console.session import PATH
@@ -24,16 +24,15 @@ def routes(make: Pages, rooms: Rooms) -> list[BaseRoute]:
 
     async def list_images(visit: Visit) -> Response:
         found = await newest(visit)
-        return visit.page("images.html", roots=lineage(found), count=len(found), is_all=len(found) < SHOWN)
+        return visit.page("images.html", rows=lineage(found), count=len(found), is_all=len(found) < SHOWN)
 
     async def one(visit: Visit) -> Image:
         return await rooms.images.show(visit.caller, visit.id_of("image_id"))
 
     async def show_image(visit: Visit) -> Response:
         image = await one(visit)
-        node = branch(lineage(await newest(visit)), image.id)
-        base = await _base(rooms, visit, image)
-        return visit.page("image.html", image=image, children=node.children if node else [], base=base)
+        made = below(lineage(await newest(visit)), image.id)
+        return visit.page("image.html", image=image, made=made, base=await _base(rooms, visit, image))
 
     async def download(visit: Visit) -> Response:
         image, chunks = await rooms.images.download(visit.caller, visit.id_of("image_id"))
