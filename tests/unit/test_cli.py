@@ -480,6 +480,28 @@ def test_a_damaged_export_leaves_no_file(known: Service, run: Run, tmp_path: Pat
     assert [path for path in tmp_path.iterdir() if path.is_file()] == []
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(os.devnull)])
+def test_an_export_takes_the_place_of_ordinary_files_alone(
+    known: Service, run: Run, tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    known.add_image("golden")
+    make(file := tmp_path / "golden.qcow2")
+    result = run("images", "export", "golden", str(file), "--force")
+    assert result.exit_code == 1
+    assert "is no ordinary file" in result.stderr
+    assert file.exists()
+    assert not file.is_file()
+
+
+def test_an_export_leaves_the_files_beside_it_alone(known: Service, run: Run, tmp_path: Path) -> None:
+    known.add_image("golden")
+    own = tmp_path / "golden.qcow2.partial"
+    own.write_text("somebody's own")
+    assert run("images", "export", "golden", str(tmp_path / "golden.qcow2")).exit_code == 0
+    assert own.read_text() == "somebody's own"
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {"golden.qcow2", own.name}
+
+
 def test_an_export_to_where_one_may_not_write_says_so(known: Service, run: Run, tmp_path: Path) -> None:
     known.add_image("golden")
     result = run("images", "export", "golden", str(tmp_path / "nowhere" / "golden.qcow2"))

@@ -13,6 +13,7 @@ from darkroom.cli.client import Api
 from darkroom.cli.failures import Failure
 from darkroom.cli.output import Json
 from darkroom.cli.transfer import open_file, pieces, take_back, transfer
+from darkroom.domain.ids import new_hex
 
 app = typer.Typer(no_args_is_help=True, help="Keep images: import base images, export golden ones, list, delete.")
 
@@ -126,6 +127,8 @@ def export(
     """Export an image to a qcow2 file. The file appears only once it is whole and its SHA-256 is right."""
     if file.is_dir():
         raise Failure(f"{file} is a folder; name a file.")
+    if file.exists() and not file.is_file():
+        raise Failure(f"{file} is no ordinary file; name one that is, or one that does not exist yet.")
     if file.exists() and not force:
         raise Failure(f"{file} exists already.", hint="Overwrite it with --force.")
     api = ctx.obj.api()
@@ -133,7 +136,7 @@ def export(
     if found["status"] != "active":
         raise Failure(f"The image {found['name']} ({found['id']}) is {found['status']}, not yet usable.")
     _must_fit(file, int(found["size"]))
-    partial = file.with_name(file.name + ".partial")
+    partial = file.with_name(f".darkroom-{new_hex()}.partial")  # like no file of anybody's
     try:
         digest = _fetch(api, found, partial)
         if found.get("os_hash_value") and digest != found["os_hash_value"]:
@@ -164,7 +167,7 @@ def delete(ctx: typer.Context, images: Names, yes: output.Yes = False) -> None:
 def _fetch(api: Api, image: dict[str, Any], target: Path) -> str:
     digest = hashlib.sha256()
     with (
-        target.open("wb") as file,
+        target.open("xb") as file,
         api.download(f"/v2/images/{image['id']}/file") as (size, chunks),
         transfer("exporting", size or int(image["size"])) as advance,
     ):
