@@ -519,6 +519,30 @@ def test_deleting_images(known: Service, run: Run) -> None:
 # The command as a whole
 
 
+def test_names_and_answers_cannot_steer_the_terminal(known: Service, run: Run) -> None:
+    trick = "a\x1b]0;b\x07\x1b[2J\x9b1m\x7f\u202e"
+    image_id = known.add_image(trick, **{"__description": trick})
+    known.outcome, known.reason = "FAILED", f"first {trick}\nsecond"
+    job_id = known.add_job("CREATE_SERVER", [trick, "other"])
+    shown = [
+        run("images", "list"),
+        run("images", "show", image_id),
+        run("images", "show", f"{trick}x"),
+        run("jobs", "wait", job_id),
+        run("jobs", "show", job_id),
+    ]
+    for text in (f"{result.stdout}{result.stderr}" for result in shown):
+        assert "␛[2J" in text or "\\x1b[2J" in text
+        assert not set(text) & set("\x1b\x07\x9b\x7f\u202e")
+    assert "\nsecond\n" in shown[-1].stdout, "lines stay"
+    assert json.loads(run("images", "show", image_id, "--json").stdout)["name"] == trick
+
+
+def test_what_steers_no_terminal_is_shown_as_it_is() -> None:
+    text = "中文　é\t\n👨‍👩‍👧"
+    assert output.visible(text) == text
+
+
 def test_the_doctor_works_when_nothing_is_set_up(run: Run, environment: dict[str, str]) -> None:
     environment["PATH"] = "/nowhere"
     result = run("doctor")

@@ -8,6 +8,7 @@ from typing import Any
 
 import typer
 
+from darkroom.cli import output
 from darkroom.cli.client import Api
 from darkroom.cli.session import Session
 
@@ -36,7 +37,7 @@ def _completing(ask: Callable[[Api], Iterable[Offer]]) -> Complete:
             return []
         finally:
             session.close()
-        return [(value, meaning) for value, meaning in found if value.startswith(incomplete)]
+        return [(value, output.visible(meaning)) for value, meaning in found if value.startswith(incomplete)]
 
     return complete
 

@@ -1,7 +1,8 @@
 """What a person sees: tables, times in the local zone, sizes in MiB and GiB; or the API's objects as JSON.
 
 Results go to standard output; progress, warnings and errors to standard error. Colour and live drawing only on a
-terminal, and never with NO_COLOR.
+terminal, and never with NO_COLOR. Names and answers are of others' making: what in them would steer the terminal is
+shown as a sign.
 """
 
 import json
@@ -31,6 +32,14 @@ _STYLES = {
 }  # fmt: skip
 #: Wide enough that nothing is folded where a program, not a person, reads the lines.
 _PIPE_WIDTH = 400
+#: Signs for characters that a terminal obeys: Unicode's pictures of controls; or that turn or break lines unseen.
+_SIGNS = {
+    **{code: 0x2400 + code for code in range(0x20) if code not in b"\t\n\r"},
+    **dict.fromkeys([*range(0x80, 0xA0), 0x2028, 0x2029, *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD),
+    **dict.fromkeys(range(0xD800, 0xE000), 0xFFFD),
+    0x7F: 0x2421,
+    0x0D: None,
+}
 
 
 def out() -> Console:
@@ -46,7 +55,24 @@ def err() -> Console:
 def _console(*, stderr: bool) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() or "COLUMNS" in os.environ else _PIPE_WIDTH
-    return Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
+    return _Console(stderr=stderr, width=width, highlight=False, emoji=False, markup=False)
+
+
+class _Console(Console):
+    def print(self, *objects: Any, **how: Any) -> None:
+        super().print(*map(_visible, objects), **how)
+
+
+def visible(text: str) -> str:
+    """Return a text with signs in place of what would steer a terminal. Lines and tabs stay."""
+    return text.translate(_SIGNS)
+
+
+def _visible(shown: Any) -> Any:
+    if isinstance(shown, Text):
+        shown = shown.copy()
+        shown.plain = visible(shown.plain)
+    return visible(shown) if isinstance(shown, str) else shown
 
 
 def is_interactive() -> bool:
@@ -83,7 +109,7 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]], *, fold
     for heading in headings:
         drawn.add_column(heading, no_wrap=heading != fold, overflow="fold")
     for row in rows:
-        drawn.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        drawn.add_row(*(_visible(Text(cell) if isinstance(cell, str) else cell) for cell in row))
     if drawn.row_count:
         console = out()
         with console.capture() as drawing:

@@ -192,7 +192,7 @@ class _Live:
         done, total = _counts(step)
         self._progress.update(self._idle, visible=False)
         if key not in self._tasks:
-            self._tasks[key] = self._progress.add_task(Text(text).markup, total=None, amount="")
+            self._tasks[key] = self._progress.add_task(Text(output.visible(text)).markup, total=None, amount="")
         self._progress.update(self._tasks[key], completed=done, total=total or None, amount=_how_far(step))
 
     def ended(self, key: tuple[str, ...], text: str, step: Step) -> None:

@@ -51,7 +51,7 @@ class Lines:
 
     def happened(self, watched: Watched, kind: str, event: StreamedEvent) -> None:
         what = f"{watched.subject(event)}{_spelled(kind, event.data)}"
-        words = " ".join(what.split())  # a reason may have many lines
+        words = output.visible(" ".join(what.split()))  # a reason may have many lines
         output.write(f"{output.time(event.time)} {watched.job['id']} {kind} {words}".rstrip() + "\n")
 
     def ends(self, watched: Watched) -> None:
@@ -78,14 +78,16 @@ class Bars:
 
     def begins(self, watched: Watched) -> None:
         self._tasks[watched.job["id"]] = self._progress.add_task(
-            Text(watched.title).markup, total=100, far="", begun=watched.job["begin_time"]
+            Text(output.visible(watched.title)).markup, total=100, far="", begun=watched.job["begin_time"]
         )
 
     def happened(self, watched: Watched, kind: str, event: StreamedEvent) -> None:
         task, data = self._tasks[watched.job["id"]], event.data
         if kind in ("step.started", "step.resumed", "step.progress"):
             words = f"{watched.title} · {watched.subject(event)}{progress.label(data)}"
-            self._progress.update(task, description=Text(words).markup, completed=_percent(data), far=_far(data))
+            self._progress.update(
+                task, description=Text(output.visible(words)).markup, completed=_percent(data), far=_far(data)
+            )
         elif "place" in data:
             self._progress.update(task, far=_far(data))
 
