@@ -210,6 +210,14 @@ def test_a_failed_job_shows_its_reason_with_all_its_lines(known: Service, run: R
     assert "4.2 s" in result.stdout
 
 
+@pytest.mark.parametrize("job_id", ["{x}", "{}", "..", "a/b", "%7B"])
+@pytest.mark.parametrize("command", ["show", "timeline", "why", "cancel", "retry", "clean", "wait"])
+def test_whatever_is_given_as_an_id_is_asked_for(known: Service, run: Run, command: str, job_id: str) -> None:
+    assert run("jobs", command, job_id).exit_code in (1, 4)
+    ((_, path, _),) = known.requests
+    assert f"{path}/".startswith(f"/v1/{PROJECT}/image-server-jobs/{job_id}/")
+
+
 def test_waiting_tells_each_change_once_and_the_end(known: Service, run: Run) -> None:
     known.looks_until_done = 3
     job_id = known.add_job("CREATE_SERVER_IMAGE", ["golden"])

@@ -59,7 +59,7 @@ def list_jobs(
 def show(ctx: typer.Context, job_id: JobId, json: Json = False) -> None:
     """Show one job: its sub-jobs, its steps and how long each took, and why it failed."""
     api = ctx.obj.api()
-    job = api.get(f"/v1/{{project}}/image-server-jobs/{job_id}")
+    job = api.get(progress.path_of(job_id))
     if json:
         output.dump(job)
         return
@@ -83,11 +83,11 @@ def show(ctx: typer.Context, job_id: JobId, json: Json = False) -> None:
 def timeline(ctx: typer.Context, job_id: JobId, json: Json = False) -> None:
     """Draw what a job did and when: every step with its time, what was undone, what is to come."""
     api: Api = ctx.obj.api()
-    found = api.get(f"/v1/{{project}}/image-server-jobs/{job_id}/timeline")
+    found = api.get(f"{progress.path_of(job_id)}/timeline")
     if json:
         output.dump(found)
     else:
-        drawing.draw(api.get(f"/v1/{{project}}/image-server-jobs/{job_id}"), found)
+        drawing.draw(api.get(progress.path_of(job_id)), found)
 
 
 @app.command("why")
@@ -107,7 +107,7 @@ def explain(
     if json:
         output.dump(found)
     else:
-        job = api.get(f"/v1/{{project}}/image-server-jobs/{job_id}")
+        job = api.get(progress.path_of(job_id))
         why.explain(job, found, lines=lines, offer_screen=screen is None)
     if screen is None:
         return
@@ -153,15 +153,15 @@ def watch_jobs(
 def cancel(ctx: typer.Context, job_id: JobId, wait: Wait = False) -> None:
     """Cancel a job: what it has done is undone. Repeating this changes nothing."""
     api: Api = ctx.obj.api()
-    api.call("POST", f"/v1/{{project}}/image-server-jobs/{job_id}/actions/cancel")
-    job = progress.follow(api, job_id) if wait else api.get(f"/v1/{{project}}/image-server-jobs/{job_id}")
+    api.call("POST", f"{progress.path_of(job_id)}/actions/cancel")
+    job = progress.follow(api, job_id) if wait else api.get(progress.path_of(job_id))
     output.say(Text.assemble(f"Job {job_id}, which is to be cancelled: ", output.status(job["status"])))
 
 
 @app.command()
 def retry(ctx: typer.Context, job_id: JobId, wait: Wait = False, json: Json = False) -> None:
     """Try a failed job again, as a new job."""
-    answer = ctx.obj.api().call("POST", f"/v1/{{project}}/image-server-jobs/{job_id}/actions/retry")
+    answer = ctx.obj.api().call("POST", f"{progress.path_of(job_id)}/actions/retry")
     accepted(ctx.obj.api(), answer["job_id"], wait=wait, json=json)
 
 
@@ -233,7 +233,7 @@ def _fruits(job: dict[str, Any]) -> list[str]:
 def reason(api: Api, job_id: str) -> str:
     """Return why a job failed, in one text; empty if that is no longer known."""
     try:
-        job = api.get(f"/v1/{{project}}/image-server-jobs/{job_id}")
+        job = api.get(progress.path_of(job_id))
     except Refusal:
         return ""  # it has been purged
     told = [sub["job_execute_info"]["error_message"] for sub in job["sub_jobs"]]

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from darkroom.cli import output
+from darkroom.cli import output, who
 from darkroom.cli.client import Api
 from darkroom.cli.failures import NoService, NotDone, Refusal
 
@@ -36,10 +36,15 @@ def follow(api: Api, job_id: str, *, timeout: float | None = None) -> dict[str, 
     return job
 
 
+def path_of(job_id: str) -> str:
+    """Return where the API has a job, whatever was given as its id."""
+    return f"/v1/{{project}}/image-server-jobs/{who.in_path(job_id)}"
+
+
 def timeline(api: Api, job_id: str) -> list[Step]:
     """Return the job's steps; none where the service keeps no timeline."""
     try:
-        steps: list[Step] = api.get(f"/v1/{{project}}/image-server-jobs/{job_id}/timeline")["steps"]
+        steps: list[Step] = api.get(f"{path_of(job_id)}/timeline")["steps"]
     except Refusal as refusal:
         if refusal.status in (404, 405):
             return []
@@ -90,7 +95,7 @@ def _looks(api: Api, job_id: str, timeout: float | None, view: "_View") -> Itera
     silent = first = True
     while True:
         try:
-            job = api.get(f"/v1/{{project}}/image-server-jobs/{job_id}")
+            job = api.get(path_of(job_id))
             steps = timeline(api, job_id)
         except (NoService, Refusal) as failure:
             for_good = isinstance(failure, Refusal) and failure.status < 500 and failure.status != 429

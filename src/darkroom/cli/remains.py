@@ -32,7 +32,7 @@ def clean(api: Api, job_id: str) -> list[dict[str, Any]]:
     """Have a job, or all that left something behind, cleaned up; return what is still left. Raises NotDone."""
     jobs = [job_id] if job_id else list(dict.fromkeys(each["job_id"] for each in left(api)))
     for each in jobs:
-        api.call("POST", f"/v1/{{project}}/image-server-jobs/{each}/actions/clean")
+        api.call("POST", f"{progress.path_of(each)}/actions/clean")
     deadline = time.monotonic() + PATIENCE
     while any(_is_undone(api, each) for each in jobs):
         if time.monotonic() > deadline:

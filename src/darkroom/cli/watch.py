@@ -6,7 +6,7 @@ from typing import Any
 import typer
 from rich.text import Text
 
-from darkroom.cli import output, who
+from darkroom.cli import output, progress
 from darkroom.cli.client import Api
 from darkroom.cli.failures import ExitCode, Failure
 from darkroom.cli.progress import FINAL
@@ -121,7 +121,7 @@ class _Watching:
 
 
 def _job(api: Api, job_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = api.get(f"{JOBS}/{who.in_path(job_id)}")
+    found: dict[str, Any] = api.get(progress.path_of(job_id))
     return found
 
 

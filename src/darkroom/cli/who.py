@@ -56,7 +56,7 @@ def key_word(key: str) -> str:
 
 def in_path(text: str) -> str:
     """Return a text that a person gave as one piece of a path."""
-    return quote(text, safe="")
+    return quote(text, safe="") if text.strip(".") else text.replace(".", "%2E")  # `..` would lead elsewhere
 
 
 def _only(api: Api, kind: str, path: str, key: str, wanted: str, in_account: str | None = None) -> dict[str, Any]:

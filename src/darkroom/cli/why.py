@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from darkroom.cli import output
+from darkroom.cli import output, progress
 from darkroom.cli.client import Api
 
 #: Where a message begins to repeat the console, which is shown by itself.
@@ -17,7 +17,7 @@ Failure = Mapping[str, Any]
 
 def failures(api: Api, job_id: str) -> list[dict[str, Any]]:
     """Return why each sub-job of a job failed that did."""
-    found: list[dict[str, Any]] = api.get(f"/v1/{{project}}/image-server-jobs/{job_id}/evidence")["failures"]
+    found: list[dict[str, Any]] = api.get(f"{progress.path_of(job_id)}/evidence")["failures"]
     return found
 
 
