@@ -1,14 +1,17 @@
 """Settings: one frozen object, from `DARKROOM_*` environment variables, then a TOML file, then these defaults."""
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 from urllib.parse import quote
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from darkroom.domain.limits import KEEP_LIMIT
+
+_DATABASES = "must be a URL as postgresql://user@host/name or sqlite:////path"
 
 
 def _default_data() -> Path:
@@ -88,6 +91,23 @@ class Settings(BaseSettings):
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["auto", "text", "json"] = Field("auto", description="auto: text on a terminal, else JSON.")
+
+    @field_validator("database")
+    @classmethod
+    def _must_be_known(cls, text: str) -> str:
+        """Return the URL as SQLAlchemy spells it; libpq also knows `postgres://…`."""
+        import sqlalchemy as sa  # not above: commands that name no database need not wait for it
+
+        if not text:
+            return text
+        text = re.sub("^postgres:", "postgresql:", text)
+        try:
+            url = sa.make_url(text)
+        except (sa.exc.ArgumentError, ValueError):
+            raise ValueError(_DATABASES) from None
+        if url.get_backend_name() != "postgresql" and not (url.get_backend_name() == "sqlite" and url.database):
+            raise ValueError(_DATABASES)
+        return text
 
     @property
     def database_url(self) -> str:

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from cli_service import ACCESS, PROJECT, SECRET, Service, running_service
 from darkroom.cli import app, output, progress, transfer
+from darkroom.settings import Settings
 
 Run = Callable[..., Result]
 SOURCE = Path(__file__).parents[2] / "src"
@@ -574,6 +575,21 @@ def test_the_doctor_names_a_wrong_setting(run: Run, environment: dict[str, str])
     result = run("doctor")
     assert result.exit_code == 1
     assert "port" in result.stdout
+
+
+@pytest.mark.parametrize("url", ["mysql://u:secret@host/x", "nonsense", "sqlite://", "postgres://u:secret@host:port/x"])
+def test_a_database_of_another_kind_is_a_wrong_setting(run: Run, url: str) -> None:
+    result = run("serve", "--database", url)
+    assert result.exit_code == 1
+    assert "Error: The settings are wrong: database: must be a URL as postgresql://" in result.stderr
+    assert "secret" not in result.stderr
+
+
+def test_both_spellings_of_postgresql_are_known() -> None:
+    for spelled in ("postgres://u:p@host/x", "postgresql://u:p@host/x"):
+        settings = Settings(database=spelled)
+        assert settings.database_url == "postgresql://u:p@host/x"
+        assert settings.is_shared
 
 
 def test_the_version_is_printed_without_any_service(run: Run) -> None:

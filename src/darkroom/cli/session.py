@@ -138,4 +138,7 @@ def _settings_problem(error: ValueError) -> str:
 
     if not isinstance(error, ValidationError):
         return str(error)
-    return "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
+    return "; ".join(
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg'].removeprefix('Value error, ')}"
+        for item in error.errors()
+    )
