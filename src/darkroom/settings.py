@@ -96,10 +96,10 @@ class Settings(BaseSettings):
     @classmethod
     def _must_be_known(cls, text: str) -> str:
         """Return the URL as SQLAlchemy spells it; libpq also knows `postgres://…`."""
-        import sqlalchemy as sa  # not above: commands that name no database need not wait for it
-
         if not text:
             return text
+        import sqlalchemy as sa  # not above: commands that name no database need not wait for it
+
         text = re.sub("^postgres:", "postgresql:", text)
         try:
             url = sa.make_url(text)
