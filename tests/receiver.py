@@ -1,7 +1,7 @@
 """A receiver of webhooks: a process of its own that writes down what it is sent, and misbehaves where the path says so.
 
 `/ok`, `/slow` (takes half a second), `/once` (500 for the first attempt of a message), `/hang`, `/close`, `/redirect`,
-`/gone`, `/fail`, `/large`.
+`/cookie`, `/gone`, `/fail`, `/large`.
 """
 
 import json
@@ -74,6 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.close_connection = True
             case "/redirect":
                 self._answer(307, location="/ok")
+            case "/cookie":
+                self._answer(204, **{"Set-Cookie": "session=secret; Path=/"})
             case "/gone":
                 self._answer(410)
             case "/fail":

@@ -57,7 +57,8 @@ def names(monkeypatch: pytest.MonkeyPatch, **known: list[str]) -> list[str]:
 PRIVATE = [
     "127.0.0.1", "127.8.9.1", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.0",
     "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "ff02::1", "::ffff:127.0.0.1",
-    "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "2002:a00:1::",
+    "::ffff:10.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a00:1", "2002:7f00:1::", "2002:a00:1::", "::127.0.0.1", "::1.1.1.1",
+    "::ffff:0:127.0.0.1", "64:ff9b:1::7f00:1", "fec0::1",
 ]  # fmt: skip
 
 
@@ -123,6 +124,19 @@ def test_a_name_that_nobody_knows_is_told(monkeypatch: pytest.MonkeyPatch) -> No
 def test_redirects_are_not_followed(receiver: Receiver) -> None:
     assert post(f"{receiver.url}/redirect").status == 307
     assert receiver.requests("/ok") == []
+
+
+def test_cookies_of_one_receiver_are_sent_neither_to_it_nor_to_another(receiver: Receiver) -> None:
+    port = receiver.url.rpartition(":")[2]
+
+    async def send() -> None:
+        sender = Outbound(private_addresses=True)
+        for url in (f"{receiver.url}/cookie", f"{receiver.url}/ok", f"http://localhost:{port}/ok"):
+            await sender.post(url, {"Webhook-Id": "msg_1"}, b"{}")
+        await sender.close()
+
+    asyncio.run(send())
+    assert ["cookie" in request["headers"] for request in receiver.requests("/ok")] == [False, False]
 
 
 def test_of_a_long_answer_only_the_beginning_is_kept(receiver: Receiver) -> None:

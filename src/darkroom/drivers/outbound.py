@@ -2,7 +2,7 @@
 
 The name is resolved here, every address is judged, and the connection is made to one that was judged and to no other: a
 name that resolves differently the next moment (DNS rebinding) gains nothing. Redirects are not followed, proxies of the
-environment not used, and of an answer only the beginning is read.
+environment not used, cookies not kept, and of an answer only the beginning is read.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from typing import Final, NamedTuple
 
@@ -25,6 +26,8 @@ PREFIX: Final = 512
 #: Names that are resolved at one time, in threads of their own.
 _LOOKUPS: Final = 16
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+#: Where public addresses of IPv6 lie. What is outside is of special use, and may lead to private addresses of IPv4.
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
 
 
 class Undeliverable(Exception):
@@ -55,6 +58,7 @@ class Outbound:
             follow_redirects=False,
             trust_env=False,
             headers={"Accept-Encoding": "identity"},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),  # another project's receiver would get them
             verify=ssl.create_default_context(),  # the host's certificates, to which its owner may have added some
         )
 
@@ -126,7 +130,13 @@ class Outbound:
         return usable
 
     def _may_be_used(self, address: Address) -> bool:
-        return self._private_addresses or all(each.is_global and not each.is_multicast for each in _meant(address))
+        return self._private_addresses or all(map(_is_public, _meant(address)))
+
+
+def _is_public(address: Address) -> bool:
+    if isinstance(address, IPv6Address) and address not in _NAT64 and address not in _GLOBAL_UNICAST:
+        return False
+    return address.is_global and not address.is_multicast
 
 
 def _meant(address: Address) -> Iterator[Address]:
