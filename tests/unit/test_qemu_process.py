@@ -1,7 +1,9 @@
 """Processes: started, found again, ended, and killed with their callers. `sh` stands for QEMU."""
 
 import asyncio
+import errno
 import os
+import threading
 import time
 import uuid
 from pathlib import Path
@@ -61,6 +63,62 @@ def test_two_processes_cannot_live_in_one_folder(tmp_path: Path) -> None:
     finally:
         asyncio.run(process.end(mark))
     assert not process.lives(tmp_path)
+
+
+def plant(path: Path, what: str) -> None:
+    match what:
+        case "pipe":
+            os.mkfifo(path)
+        case "link":
+            path.symlink_to("/etc/hostname")
+        case "folder":
+            path.mkdir()
+
+
+@pytest.mark.parametrize("what", ["pipe", "link", "folder"])
+def test_nothing_lives_by_what_is_no_file(tmp_path: Path, what: str) -> None:
+    plant(tmp_path / "alive", what)
+    told: list[bool] = []
+    looking = threading.Thread(target=lambda: told.append(process.lives(tmp_path)), daemon=True)
+    looking.start()
+    looking.join(10)
+    assert told == [False]
+
+
+def test_that_too_many_files_are_open_tells_nothing_of_a_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(os, "open", full)
+    with pytest.raises(OSError, match="Too many"):
+        process.lives(tmp_path)
+
+
+@pytest.mark.parametrize("what", ["pipe", "link", "second name"])
+def test_the_log_is_a_new_file_whatever_had_its_name(tmp_path: Path, what: str) -> None:
+    (tmp_path / "image").write_text("disk")
+    plant(tmp_path / "qemu.log", what)
+    if what == "second name":
+        (tmp_path / "qemu.log").hardlink_to(tmp_path / "image")
+    process.spawn(["sh", "-c", "echo one >&2"], tmp_path, None, []).wait()
+    assert (process.complaint(tmp_path), (tmp_path / "image").read_text()) == ("one", "disk")
+
+
+def test_a_process_that_cannot_be_started_does_not_count_as_alive(tmp_path: Path) -> None:
+    (tmp_path / "qemu.log").mkdir()
+    with pytest.raises(OSError):
+        spawn(tmp_path, "x")
+    assert not process.lives(tmp_path)
+
+
+def test_no_process_is_started_where_a_link_leads(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "bench").symlink_to("elsewhere")
+    with pytest.raises(NotADirectoryError):
+        process.spawn(["true"], tmp_path / "bench", None, [])
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_what_a_process_complained_of_is_told_in_one_line(tmp_path: Path) -> None:

@@ -37,6 +37,14 @@ def test_a_link_in_place_of_the_log_is_not_followed(log: Path, tmp_path: Path) -
     assert secret.stat().st_size == serial.MOST + 1
 
 
+def test_a_base_image_that_was_given_the_name_of_the_log_is_not_cut(log: Path, tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(b"x" * (serial.MOST + 1))
+    log.hardlink_to(image)
+    serial.trim(tmp_path)
+    assert image.stat().st_size == serial.MOST + 1
+
+
 def test_a_long_log_keeps_its_newest_part_and_can_be_written_on(log: Path) -> None:
     with log.open("ab") as writer:
         writer.write(b"old\n" * (serial.MOST // 4) + b"newest\n")

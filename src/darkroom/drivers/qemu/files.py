@@ -6,8 +6,9 @@ import fcntl
 import os
 import pwd
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import stat
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -67,9 +68,43 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder and all in it; it may be gone already."""
+    """Remove a folder and all in it, or what is there in its place; it may be gone already."""
     with suppress(FileNotFoundError):
-        shutil.rmtree(path)
+        try:
+            path.unlink()
+        except IsADirectoryError:
+            shutil.rmtree(path)
+
+
+@contextmanager
+def entered(folder: Path) -> Iterator[Path]:
+    """Give a path that leads to `folder` even if something else takes its place. Raises OSError, also for a link."""
+    handle = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield Path(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def opened_plainly(path: Path, flags: int) -> Iterator[int]:
+    """Hold open a file in a folder that QEMU may write to. Raises OSError, also if it has put there what is no file.
+
+    A link would lead elsewhere, a pipe would be waited for.
+    """
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def read_plainly(path: Path, last: int) -> bytes:
+    """Return the `last` bytes of a file in a folder that QEMU may write to. Raises OSError as `opened_plainly` does."""
+    with opened_plainly(path, os.O_RDONLY) as handle:
+        return os.pread(handle, last, max(0, os.fstat(handle).st_size - last))
 
 
 def sync_folder(path: Path) -> None:
@@ -83,11 +118,8 @@ def sync_folder(path: Path) -> None:
 
 def sync_file(path: Path) -> None:
     """Make the content of `path` survive a power failure."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
+    with opened_plainly(path, os.O_RDONLY) as handle:
         os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def write_record(path: Path, record: msgspec.Struct) -> None:

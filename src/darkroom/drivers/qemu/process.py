@@ -6,6 +6,7 @@ pidfile would do as well, but cannot be made where QEMU's user may not enter the
 """
 
 import asyncio
+import errno
 import fcntl
 import os
 import select
@@ -14,12 +15,12 @@ import struct
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from darkroom.drivers.qemu import layout, programs
-from darkroom.drivers.qemu.files import Identity
+from darkroom.drivers.qemu.files import Identity, entered, opened_plainly, read_plainly
 
 #: Seconds that a QEMU process gets to end after SIGTERM, and after SIGKILL.
 _POLITE, _FORCED = 5.0, 10.0
@@ -43,27 +44,28 @@ def spawn(
     `-daemonize` is not used because it leaves the folder, to which all paths are relative. Raises QemuMissing, and
     OSError if another process lives in `folder`.
     """
-    alive = _taken(folder / layout.ALIVE)
-    log = os.open(folder / layout.QEMU_LOG, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    try:
-        child = subprocess.Popen(
-            command,
-            cwd=folder,
-            env=programs.ENVIRONMENT,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            pass_fds=[alive],
-            **programs.drop_to(owner, groups),
-        )
-    except FileNotFoundError:
-        if not folder.is_dir():
-            raise
-        raise programs.missing(command[0]) from None
-    finally:
-        os.close(log)
-        os.close(alive)
+    with ExitStack() as stack:
+        inside = stack.enter_context(entered(folder))
+        alive = _taken(inside / layout.ALIVE)
+        stack.callback(os.close, alive)
+        log = _fresh(inside / layout.QEMU_LOG)
+        stack.callback(os.close, log)
+        try:
+            child = subprocess.Popen(
+                command,
+                cwd=inside,
+                env=programs.ENVIRONMENT,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                pass_fds=[alive],
+                **programs.drop_to(owner, groups),
+            )
+        except FileNotFoundError:
+            if not folder.is_dir():
+                raise
+            raise programs.missing(command[0]) from None
     with _children_guard:
         _children.append((child, command))
     return child
@@ -88,7 +90,7 @@ def complaint(folder: Path) -> str:
 def why_ended(folder: Path) -> str:
     """Say why the QEMU process that lived in `folder` does so no more, as far as its traces tell."""
     with suppress(OSError):
-        # The log is emptied at each start, which is the last change of a process that never complained.
+        # The log is made anew at each start, which is the last change of a process that never complained.
         if (folder / layout.QEMU_LOG).stat().st_mtime < _boot_time():
             return "the host was booted anew"
     return complaint(folder) or "QEMU ended without a word"
@@ -102,24 +104,16 @@ def _boot_time() -> float:
     return 0.0
 
 
-def read_plainly(path: Path, last: int) -> bytes:
-    """Return the `last` bytes of a file in a folder that QEMU may write to, following no link it may have put there."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - last))
-        return file.read(last)
-
-
 def lives(folder: Path) -> bool:
     """Whether a QEMU process lives in `folder`."""
     try:
-        handle = os.open(folder / layout.ALIVE, os.O_RDONLY | os.O_NOFOLLOW)
-    except (FileNotFoundError, NotADirectoryError):
+        with opened_plainly(folder / layout.ALIVE, os.O_RDONLY) as handle:
+            answer = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)
+    except OSError as problem:
+        if problem.errno in (errno.EMFILE, errno.ENFILE):
+            raise  # that too many files are open says nothing of the process
         return False
-    try:
-        answer = fcntl.fcntl(handle, fcntl.F_OFD_GETLK, _WHOLE_FILE)
-        return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
-    finally:
-        os.close(handle)
+    return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
 
 
 def _taken(path: Path) -> int:
@@ -131,6 +125,12 @@ def _taken(path: Path) -> int:
         os.close(handle)
         raise
     return handle
+
+
+def _fresh(path: Path) -> int:
+    """Return a new file `path` opened. What had its name may be a second name of a file that QEMU can only read."""
+    path.unlink(missing_ok=True)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
 def bearers(uuid: str) -> Iterator[int]:

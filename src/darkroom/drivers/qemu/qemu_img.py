@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from darkroom.drivers.qemu import programs
-from darkroom.drivers.qemu.files import Identity
+from darkroom.drivers.qemu.files import Identity, entered
 from darkroom.drivers.qemu.programs import ProgramFailed
 
 Answer = TypeVar("Answer")
@@ -51,11 +51,12 @@ class QemuImg:
         """
         fresh = f"{name}.{secrets.token_hex(4)}.new"
         words = ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", backing, fresh]
-        try:
-            await self._run(words + ([str(size)] if size else []), folder)
-            (folder / fresh).rename(folder / name)
-        finally:
-            (folder / fresh).unlink(missing_ok=True)
+        with entered(folder) as inside:
+            try:
+                await self._run(words + ([str(size)] if size else []), inside)
+                (inside / fresh).rename(inside / name)
+            finally:
+                (inside / fresh).unlink(missing_ok=True)
 
     async def convert(
         self, folder: Path, name: str, target: Path, *, form: str = "qcow2", percent: Callable[[float], None]

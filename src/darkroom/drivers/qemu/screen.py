@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from darkroom.drivers.qemu import process
+from darkroom.drivers.qemu.files import read_plainly
 from darkroom.drivers.qemu.qmp import MonitorFailed, monitor
 from darkroom.errors import MachineFailed
 
@@ -22,7 +23,7 @@ async def picture(vm: Path) -> bytes | None:
     try:
         async with monitor(vm, limit=_ANSWER) as qemu:
             await qemu.do("screendump", {"filename": name, "format": "png"}, limit=_ANSWER)
-        return process.read_plainly(vm / name, _MOST)
+        return read_plainly(vm / name, _MOST)
     except (MonitorFailed, OSError) as problem:
         raise MachineFailed(f"The screen could not be seen: {problem}.") from problem
     finally:

@@ -2,11 +2,12 @@
 
 import os
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from darkroom.drivers.qemu import layout
-from darkroom.drivers.qemu.process import read_plainly
+from darkroom.drivers.qemu.files import opened_plainly, read_plainly
 
 #: A log longer than `MOST` bytes is cut down to its newest `KEPT`.
 MOST: Final = 1024 * 1024
@@ -47,17 +48,11 @@ def trim(folder: Path) -> None:
     """Cut the log down if it has grown too long.
 
     QEMU appends (O_APPEND), so it goes on writing at the new end; a line it writes in the midst of this may get lost.
+    A file with a second name is let be: QEMU can give the log's name to its base image, which is every machine's.
     """
-    path = folder / layout.SERIAL_LOG
-    try:
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return
-    try:
-        size = os.fstat(handle).st_size
-        if size > MOST:
-            newest = os.pread(handle, KEPT, size - KEPT)
+    with suppress(OSError), opened_plainly(folder / layout.SERIAL_LOG, os.O_RDWR | os.O_APPEND) as handle:
+        state = os.fstat(handle)
+        if state.st_size > MOST and state.st_nlink == 1:
+            newest = os.pread(handle, KEPT, state.st_size - KEPT)
             os.ftruncate(handle, 0)
             os.write(handle, newest)
-    finally:
-        os.close(handle)
