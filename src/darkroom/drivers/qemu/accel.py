@@ -104,7 +104,7 @@ async def _trial(kit: Kit, near: Path, owner: Identity | None, patience: float) 
             initrd=kit.initrd.name,
             command_line=kernel_command_line("probe"),
         )
-        await helper.fresh_bench(bench, order.uuid, kit, owner)
+        await helper.fresh_bench(bench, Path(folder) / "draft", order, kit, owner)
         text = await helper.run(
             bench, order, owner, kvm_groups(owner), limit=patience, is_done=lambda console: PROBE_OK in console
         )

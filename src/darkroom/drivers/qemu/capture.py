@@ -12,7 +12,7 @@ import msgspec
 from darkroom.drivers.base import ImageFacts, Progress
 from darkroom.drivers.qemu import accel, helper, process, serial
 from darkroom.drivers.qemu.command import HelperOrder
-from darkroom.drivers.qemu.files import Identity, give, held, host_full, remove_tree, write_record
+from darkroom.drivers.qemu.files import Identity, held, host_full, remove_tree, write_record
 from darkroom.drivers.qemu.helper import Kit
 from darkroom.drivers.qemu.images import ImageFolder, full_told
 from darkroom.drivers.qemu.layout import MachinePlace
@@ -82,7 +82,8 @@ class Captures:
         """Remove the throw-away layer, ending a helper guest that may be at work on it, and the capture's record."""
         async with held(place.capture_lock(capture)):
             await process.end(uuid_of(place.home.name, capture))
-            await asyncio.to_thread(remove_tree, place.bench(capture))
+            for folder in (place.bench(capture), place.draft(capture)):
+                await asyncio.to_thread(remove_tree, folder)
             place.capture_record(capture).unlink(missing_ok=True)
             place.capture_lock(capture).unlink(missing_ok=True)
 
@@ -106,9 +107,8 @@ class Captures:
             disk=_OVERLAY,
             task=_TASK,
         )
-        await helper.fresh_bench(bench, order.uuid, self.kit, self.owner)
-        (bench / _TASK).write_bytes(generalise_task(accounts))
-        give(bench / _TASK, self.owner)
+        task = generalise_task(accounts)
+        await helper.fresh_bench(bench, place.draft(capture), order, self.kit, self.owner, task=task)
         await self.images.tool.create(bench, _OVERLAY, backing=f"../{record.frozen}")
         groups = accel.kvm_groups(self.owner) if machine.accelerator == "kvm" else []
         text = await helper.run(bench, order, self.owner, groups, limit=limit, is_done=_has_failed)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from darkroom.drivers.qemu import command, layout, process
 from darkroom.drivers.qemu.command import HelperOrder
-from darkroom.drivers.qemu.files import Identity, link_or_copy, make_folder, remove_tree
+from darkroom.drivers.qemu.files import Identity, give, link_or_copy, read_plainly, remove_tree
 
 _SERIAL_READ = 256 * 1024
 
@@ -32,13 +32,28 @@ class Kit:
         return self.kernel.is_file() and self.initrd.is_file()
 
 
-async def fresh_bench(bench: Path, uuid: str, kit: Kit, owner: Identity | None) -> None:
-    """Make the folder `bench` anew for the helper guest `uuid`, ending one that a crash of the service left there."""
-    await process.end(uuid)
-    remove_tree(bench)
-    make_folder(bench, owner)
+async def fresh_bench(
+    bench: Path, draft: Path, order: HelperOrder, kit: Kit, owner: Identity | None, *, task: bytes = b""
+) -> None:
+    """Make the folder `bench` anew for the helper guest, ending one that a crash of the service left there.
+
+    It is filled as `draft`, where `owner` may put no links, and given away when nothing is left to write.
+    """
+    await process.end(order.uuid)
+    _build(bench, draft, order, kit, owner, task)
+
+
+def _build(bench: Path, draft: Path, order: HelperOrder, kit: Kit, owner: Identity | None, task: bytes) -> None:
+    for left in (bench, draft):
+        remove_tree(left)
+    draft.mkdir(mode=0o700)
     for source in (kit.kernel, kit.initrd):
-        link_or_copy(source, bench / source.name)
+        link_or_copy(source, draft / source.name)
+    if order.task:
+        (draft / order.task).write_bytes(task)
+        give(draft / order.task, owner)
+    give(draft, owner)
+    draft.rename(bench)
 
 
 async def run(
@@ -70,6 +85,6 @@ async def run(
 def console(bench: Path) -> str:
     """Return what the guest in `bench` has written to its serial port."""
     try:
-        return process.read_plainly(bench / layout.SERIAL_LOG, _SERIAL_READ).decode(errors="replace")
+        return read_plainly(bench / layout.SERIAL_LOG, _SERIAL_READ).decode(errors="replace")
     except OSError:
         return ""

@@ -6,6 +6,7 @@ images/<image id>.<any>.partial     one that is not whole yet
 machines/<key>/                     belongs to the service: the records, which QEMU cannot change
     machine.json, lock              what to run; the lock of whoever changes the machine
     capture-<job>.json, .lock       how far a capture has come
+    capture-<job>.new/              vm/capture-<job>/ while it is being filled
     vm/                             QEMU's working directory, belongs to the user that QEMU runs as
         base.qcow2                  a hard link to the image, so that removing the image disturbs no machine
         disk-<n>.qcow2              the layers of the disk, each over the one before, the first over base.qcow2
@@ -85,6 +86,10 @@ class MachinePlace:
     def bench(self, capture: str) -> Path:
         """The working directory of the helper guest that generalises this capture."""
         return self.vm / f"capture-{_safe(capture)}"
+
+    def draft(self, capture: str) -> Path:
+        """Where the bench is filled, out of reach of a QEMU that lives in the folder that it then goes to."""
+        return self.home / f"capture-{_safe(capture)}.new"
 
 
 @dataclass(frozen=True)
