@@ -6,9 +6,11 @@ import msgspec
 import pytest
 
 from darkroom.domain.chores import Problem
+from darkroom.domain.ids import ServerId
 from darkroom.domain.images import ImageStatus
 from darkroom.domain.jobs import SubJobStatus
 from darkroom.domain.servers import ServerStatus
+from darkroom.drivers.base import Machine
 from darkroom.workflows.reconcile import GRACE_MS, STARTS, Machines
 from darkroom.workflows.reconcile_images import ImageFiles
 from darkroom.workflows.retention import Retention
@@ -273,3 +275,23 @@ def test_what_could_not_be_seen_to_is_seen_to_the_next_time(world: World, call: 
     assert {orphan in world.machine_keys(), world.status(gone) == "ACTIVE"} == {True, False}, "only one of them failed"
     reconcile(world)
     assert (world.machine_keys(), world.status(gone)) == (set(), "ERROR")
+
+
+def test_a_fault_that_nobody_foresaw_keeps_no_other_from_being_seen_to(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servers = [world.server(), world.server()]
+    for key in servers:
+        world.compute.switch_off(key)
+    restart, failed = world.compute.restart, list[str]()
+
+    async def fails_once(key: ServerId) -> Machine:
+        if not failed:
+            failed.append(key)
+            raise RuntimeError("torn")
+        return await restart(key)
+
+    monkeypatch.setattr(world.compute, "restart", fails_once)
+    (problem,) = reconcile(world)
+    assert (problem.resource_id, problem.problem) == (failed[0], "RuntimeError: torn")
+    assert {key for key in servers if state(world, key) == "running"} == set(servers) - {failed[0]}

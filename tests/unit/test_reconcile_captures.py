@@ -49,3 +49,20 @@ def test_one_that_cannot_be_removed_is_told_and_keeps_no_other(world: World) -> 
     (problem,) = reconcile(world)
     assert problem.resource_id == key
     assert world.run(world.compute.captures()) == [(key, capture)]
+
+
+def test_a_fault_that_nobody_foresaw_keeps_no_other_from_being_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (key, capture), _ = captured(world, SubJobStatus.FAILED), captured(world, SubJobStatus.FAILED)
+    discard = world.compute.discard
+
+    async def fails(machine: ServerId, job: JobId) -> None:
+        if machine == key:
+            raise OSError("Directory not empty")
+        await discard(machine, job)
+
+    monkeypatch.setattr(world.compute, "discard", fails)
+    (problem,) = reconcile(world)
+    assert (problem.resource_id, problem.problem) == (key, "OSError: Directory not empty")
+    assert world.run(world.compute.captures()) == [(key, capture)]

@@ -40,10 +40,10 @@ class Machines:
         machines = {machine.key: machine for machine in await self._compute.machines()}
         problems: list[Problem] = []
         for machine in machines.values():
-            problems += await _tolerating(self._see_whose(machine), ProjectId(""), machine.key)
+            problems += await tolerating(self._see_whose(machine), ProjectId(""), machine.key)
         for server in await self._store.servers.with_status(IDLE):
             seen = self._see_to(server, machines.get(server.id))
-            problems += await _tolerating(seen, server.project_id, server.id)
+            problems += await tolerating(seen, server.project_id, server.id)
         return problems
 
     async def _see_whose(self, machine: Machine) -> list[Problem]:
@@ -117,15 +117,17 @@ class Machines:
             log.warning("an image server is in error", server_id=server.id, reason=reason)
 
 
-async def _tolerating(
-    seeing: Awaitable[list[Problem] | None], project_id: ProjectId, resource_id: str
-) -> list[Problem]:
-    """Return what goes wrong with one machine as a problem: it must not keep the others from being seen to."""
+async def tolerating(seeing: Awaitable[list[Problem] | None], project_id: ProjectId, resource_id: str) -> list[Problem]:
+    """Return what goes wrong with one resource as a problem: it must not keep the others from being seen to."""
     try:
         return await seeing or []
     except DarkroomError as error:
-        log.warning("a machine could not be seen to", machine=resource_id, reason=error.message)
-        return [Problem(project_id=project_id, resource_id=resource_id, problem=error.message)]
+        reason = error.message
+        log.warning("a resource could not be seen to", resource_id=resource_id, reason=reason)
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        log.exception("a resource could not be seen to, unexpectedly", resource_id=resource_id)
+    return [Problem(project_id=project_id, resource_id=resource_id, problem=reason)]
 
 
 def _is_old(key: ServerId, now: int) -> bool:

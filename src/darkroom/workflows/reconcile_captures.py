@@ -9,8 +9,8 @@ import structlog
 from darkroom.domain.chores import Problem
 from darkroom.domain.ids import JobId, ServerId
 from darkroom.domain.jobs import Job
-from darkroom.errors import DarkroomError
 from darkroom.workflows.plan import Tools
+from darkroom.workflows.reconcile import tolerating
 
 log = structlog.get_logger(__name__)
 
@@ -29,10 +29,7 @@ class Captures:
             job = await self._tools.store.jobs.find(capture)
             if job is None or not job.is_settled:
                 continue
-            try:
-                await self._discard(key, capture, job)
-            except DarkroomError as error:
-                problems.append(Problem(project_id=job.project_id, resource_id=key, problem=error.message))
+            problems += await tolerating(self._discard(key, capture, job), job.project_id, key)
         return problems
 
     async def _discard(self, key: ServerId, capture: JobId, job: Job) -> None:

@@ -291,12 +291,11 @@ class QemuCompute:
     async def _settle(self, place: MachinePlace, capture: JobId) -> None:
         """See to it that the machine's record tells which layer it writes to, before what else tells it goes."""
         async with held(place.lock):
-            record = capture_of(place, capture)
-            if record is None or record.flipped:
-                return
             try:
-                await Flipper(place, self._images.tool).settle()
-            except (MonitorFailed, OSError) as problem:
+                record = capture_of(place, capture)
+                if record and not record.flipped:
+                    await Flipper(place, self._images.tool).settle()
+            except (MonitorFailed, OSError, ValueError) as problem:
                 raise SnapshotFailed(f"The snapshot could not be discarded: {problem}.") from problem
 
     def _existing(

@@ -135,7 +135,7 @@ def write_record(path: Path, record: msgspec.Struct) -> None:
 
 
 def read_record(path: Path, kind: type[Record]) -> Record | None:
-    """Return the record in `path`, or None if there is none."""
+    """Return the record in `path`, or None if there is none. Raises ValueError if it cannot be understood."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except (FileNotFoundError, NotADirectoryError):

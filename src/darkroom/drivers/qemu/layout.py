@@ -36,12 +36,18 @@ SERIAL_SOCKET: Final = "serial.sock"
 VNC_SOCKET: Final = "vnc.sock"
 
 _SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_MACHINE = re.compile(r"[0-9]{1,20}")
 
 
 def _safe(name: str) -> str:
     if not _SAFE.fullmatch(name):
         raise ValueError(f"{name!r} cannot name a file")
     return name
+
+
+def is_machine(name: str) -> bool:
+    """Whether a folder can be a machine's, which has the name of its server's id. What else lies there is not ours."""
+    return bool(_MACHINE.fullmatch(name))
 
 
 def next_disk(disk: str) -> str:
@@ -114,7 +120,8 @@ class Layout:
 
     def machines(self) -> list[MachinePlace]:
         """Return the places of all machines that have a record."""
-        return [MachinePlace(record.parent) for record in sorted((self.data / "machines").glob("*/machine.json"))]
+        homes = (record.parent for record in sorted((self.data / "machines").glob("*/machine.json")))
+        return [MachinePlace(home) for home in homes if is_machine(home.name)]
 
     def image(self, image_id: str) -> Path:
         return self.images / f"{_safe(image_id)}.qcow2"

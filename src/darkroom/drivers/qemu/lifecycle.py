@@ -89,7 +89,7 @@ class Lifecycle:
         try:
             async with held(self.place.lock):
                 await self._flipper.settle()
-        except (MonitorFailed, OSError) as problem:
+        except Exception as problem:  # whatever it is: the other machines are to be taken over, too
             _log.warning("the machine %s could not be taken over: %s", self._key, problem)
 
     async def relieve(self) -> None:

@@ -1,6 +1,7 @@
 """One machine's disk and process: made, started, and started again from its disk."""
 
 import asyncio
+import logging
 import shutil
 import socket
 import time
@@ -22,6 +23,8 @@ from darkroom.drivers.qemu.layout import MachinePlace
 from darkroom.drivers.qemu.programs import PACKAGES, ProgramFailed, missing
 from darkroom.drivers.qemu.qmp import MonitorFailed, monitor
 from darkroom.errors import HostFull, MachineFailed
+
+_log = logging.getLogger(__name__)
 
 _NAMESPACE: Final = uuid.UUID("6b1f4a52-2f0e-5d3c-9d55-0c8a3f7e41d6")
 _MIB: Final = 1024 * 1024
@@ -56,7 +59,12 @@ def uuid_of(key: str, *more: str) -> str:
 
 
 def record_of(place: MachinePlace) -> MachineRecord | None:
-    return read_record(place.record, MachineRecord)
+    """Return the machine's record, or None: what has none that can be read is only what is left of a machine."""
+    try:
+        return read_record(place.record, MachineRecord)
+    except (ValueError, IsADirectoryError) as problem:
+        _log.warning("the record of the machine %s cannot be read: %s", place.home.name, problem)
+        return None
 
 
 @dataclass(frozen=True)
