@@ -12,6 +12,7 @@ from darkroom.domain.chores import Problem
 from darkroom.domain.images import ImageStatus
 from darkroom.domain.jobs import JobType, SubJobStatus
 from darkroom.domain.limits import Quota
+from darkroom.drivers.base import ImageFacts
 from darkroom.errors import Conflict
 from darkroom.services import uploads
 from darkroom.services.images import Images
@@ -88,6 +89,24 @@ def test_an_image_whose_file_has_disappeared_is_told_of_once_and_stays_a_problem
     assert world.kinds(image_id).count("image.file_missing") == 1
     world.run(world.images.receive(image_id, chunks([DISK])))
     assert reconcile(world) == []
+
+
+def test_a_fault_with_one_image_keeps_no_other_from_being_seen_to(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = [world.image(), world.image()]
+    for image_id in images:
+        world.run(world.images.remove(image_id))
+    facts = world.images.facts
+
+    async def fails(image_id: str) -> ImageFacts | None:
+        if image_id == images[0]:
+            raise ValueError("torn")
+        return await facts(image_id)
+
+    monkeypatch.setattr(world.images, "facts", fails)
+    assert {problem.resource_id for problem in reconcile(world)} == set(images)
+    assert "image.file_missing" in world.kinds(images[1])
 
 
 def test_a_queued_image_needs_no_file(world: World) -> None:

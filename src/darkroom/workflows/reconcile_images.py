@@ -5,10 +5,11 @@ from typing import Final
 import structlog
 
 from darkroom.domain.chores import Problem
-from darkroom.domain.ids import ImageId
+from darkroom.domain.ids import ImageId, ProjectId
 from darkroom.domain.images import Image, ImageStatus
 from darkroom.store.transaction import Transaction
 from darkroom.workflows.plan import Tools
+from darkroom.workflows.reconcile import tolerating
 
 log = structlog.get_logger(__name__)
 
@@ -31,13 +32,19 @@ class ImageFiles:
         busy = await self._store.jobs.busy()
         images = await self._store.images.all()
         await self._give_up_uploads(images)
-        saving = {image.id for image in images if image.status is ImageStatus.SAVING}
-        for image_id in await self._image_store.sweep(saving | {ImageId(each) for each in busy}, older_than=STALE):
+        # Of an image that is whole there may be no more than its note, without which its file is worth nothing when it
+        # is restored. One that waits for its bytes has no note.
+        keep = {image.id for image in images if image.status is not ImageStatus.QUEUED}
+        for image_id in await self._image_store.sweep(keep | {ImageId(each) for each in busy}, older_than=STALE):
             log.warning("what was half written of an image is removed", image_id=image_id)
         nobodys = set(stored) - {image.id for image in images} - busy
-        problems = [problem for image_id in nobodys for problem in await self._remove(image_id)]
-        missing = [image for image in images if image.status is ImageStatus.ACTIVE and image.id not in set(stored)]
-        return problems + [problem for image in missing for problem in await self._miss(image)]
+        problems: list[Problem] = []
+        for image_id in nobodys:
+            problems += await tolerating(self._remove(image_id), ProjectId(""), image_id)
+        for image in images:
+            if image.status is ImageStatus.ACTIVE and image.id not in set(stored):
+                problems += await tolerating(self._miss(image), image.project_id, image.id)
+        return problems
 
     async def _give_up_uploads(self, images: list[Image]) -> None:
         """Let images wait for their bytes again whose upload died. What it left behind is cleared by the next one."""

@@ -51,8 +51,6 @@ from darkroom.errors import (
 
 #: Seconds between two rounds of the housekeeper.
 _ROUND: Final = 10.0
-#: Seconds after which nobody is still at work on what is half written.
-_STALE: Final = 3600.0
 #: Seconds for which the line to a guest agent that has answered is kept for whoever is next to need it.
 _LINGER: Final = 0.5
 #: Seconds in which QEMU must let a viewer in.
@@ -90,7 +88,6 @@ class QemuCompute:
         """See Compute. Guests that a crash of the service left frozen or paused run on."""
         self._layout.data.mkdir(parents=True, exist_ok=True)
         self._images.make()
-        self._images.sweep((), older_than=_STALE)
         for place in self._layout.machines():
             await self._lifecycle(place.home.name).take_over()
         # A thread, because a task would die with the event loop that happened to start it.
