@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import subprocess
 import uuid
 from pathlib import Path
 
@@ -14,8 +15,10 @@ from darkroom.domain.times import now_ms
 from darkroom.drivers.base import Door, GuestAccount, MachineSpec, MachineState
 from darkroom.drivers.qemu import process
 from darkroom.drivers.qemu.compute import QemuCompute
+from darkroom.drivers.qemu.files import identity_of
 from darkroom.drivers.qemu.layout import Layout
 from darkroom.drivers.qemu.machines import MachineRecord, uuid_of
+from darkroom.drivers.qemu.programs import drop_to
 from darkroom.workflows.reconcile import Machines
 from house import DAY, Records
 
@@ -54,6 +57,25 @@ def test_what_has_no_servers_id_for_a_name_is_no_machine(compute: QemuCompute, t
     (tmp_path / "machines" / "124").touch()
     assert listed(compute) == {"123": MachineState.STOPPED}
     assert asyncio.run(compute.captures()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may be another user")
+def test_the_user_that_qemu_runs_as_finds_no_way_from_one_machine_to_the_next(
+    compute: QemuCompute, tmp_path: Path
+) -> None:
+    owner = identity_of("nobody")
+    assert owner
+    for key in ("1", "2"):
+        whole(tmp_path, key)
+        (tmp_path / "machines" / key / "vm" / "disk-0.qcow2").touch()
+
+    def reads(name: str) -> bool:
+        ended = subprocess.run(["cat", name], cwd=tmp_path / "machines" / "1" / "vm", check=False, **drop_to(owner))
+        return ended.returncode == 0
+
+    for call in (compute.start, compute.stop):
+        asyncio.run(call())
+    assert (reads("disk-0.qcow2"), reads("../../2/vm/disk-0.qcow2")) == (True, False)
 
 
 @pytest.mark.parametrize("content", TORN)

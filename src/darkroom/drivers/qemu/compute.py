@@ -86,7 +86,7 @@ class QemuCompute:
 
     async def start(self) -> None:
         """See Compute. Guests that a crash of the service left frozen or paused run on."""
-        self._layout.data.mkdir(parents=True, exist_ok=True)
+        self._layout.close()
         self._images.make()
         for place in self._layout.machines():
             await self._lifecycle(place.home.name).take_over()

@@ -20,6 +20,7 @@ released/<key>/                     as machines/<key>/, no longer ours to run
 import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -109,18 +110,29 @@ class Layout:
         return self.data / "images"
 
     @property
+    def homes(self) -> Path:
+        """The folder of all machines."""
+        return self.data / "machines"
+
+    @property
     def accelerator_verdict(self) -> Path:
         return self.data / "accelerator.json"
 
     def machine(self, key: str) -> MachinePlace:
-        return MachinePlace(self.data / "machines" / _safe(key))
+        return MachinePlace(self.homes / _safe(key))
 
     def released(self, key: str) -> Path:
         return self.data / "released" / _safe(key)
 
+    def close(self) -> None:
+        """Close the folder of all machines to others: the QEMU of one must not find its way to the next (`../../`)."""
+        self.homes.mkdir(parents=True, exist_ok=True)
+        with suppress(PermissionError):  # whoever may not do this is no root, and runs QEMU as itself
+            self.homes.chmod(0o700)
+
     def machines(self) -> list[MachinePlace]:
         """Return the places of all machines that have a record."""
-        homes = (record.parent for record in sorted((self.data / "machines").glob("*/machine.json")))
+        homes = (record.parent for record in sorted(self.homes.glob("*/machine.json")))
         return [MachinePlace(home) for home in homes if is_machine(home.name)]
 
     def image(self, image_id: str) -> Path:

@@ -12,7 +12,7 @@ from darkroom.drivers.qemu.machines import record_of, uuid_of
 
 def remains(layout: Layout) -> list[Machine]:
     """Return what is left of each machine. One that is just being made, or deleted, is among them for a moment."""
-    folder = (layout.data / "machines").resolve()
+    folder = layout.homes.resolve()
     keys = filter(is_machine, {*_with_folder(folder), *_with_process(folder)})
     return [
         Machine(key=ServerId(key), instance_id=uuid_of(key), state=MachineState.DAMAGED)
