@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
-from darkroom.errors import TooLarge
-from darkroom.http.requests import BODY_LIMIT, QuickHeaders, QuickRequest, whole_body
+from darkroom.errors import InvalidParameter, TooLarge
+from darkroom.http.requests import BODY_LIMIT, QuickHeaders, QuickRequest, decode, whole_body
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
@@ -17,12 +18,16 @@ LENGTH: Pairs = [(b"content-length", b"4")]
 CHUNKED: Pairs = [(b"transfer-encoding", b"chunked")]
 
 
+class Named(msgspec.Struct):
+    name: str
+
+
 def scope(headers: Pairs) -> Scope:
     return {"type": "http", "method": "PUT", "path": "/", "query_string": b"", "headers": list(headers)}
 
 
-def body_of(headers: Pairs, *messages: dict[str, Any]) -> bytes:
-    """Return the body of a request that comes in these messages; nothing comes after them."""
+def request(headers: Pairs, *messages: dict[str, Any]) -> QuickRequest:
+    """Return a request whose body comes in these messages; nothing comes after them."""
     coming = iter(messages)
 
     async def receive() -> Any:
@@ -32,7 +37,11 @@ def body_of(headers: Pairs, *messages: dict[str, Any]) -> bytes:
 
     async def unused(_: Any) -> None: ...
 
-    return asyncio.run(whole_body(QuickRequest(scope(headers), receive, unused)))
+    return QuickRequest(scope(headers), receive, unused)
+
+
+def body_of(headers: Pairs, *messages: dict[str, Any]) -> bytes:
+    return asyncio.run(whole_body(request(headers, *messages)))
 
 
 def part(body: bytes, *, more: bool = False) -> dict[str, Any]:
@@ -57,6 +66,13 @@ def test_a_body_may_be_so_long_and_no_longer() -> None:
 def test_half_a_body_of_a_client_that_has_gone_is_none() -> None:
     with pytest.raises(ClientDisconnect):
         body_of(LENGTH, part(b"bo", more=True), {"type": "http.disconnect"})
+
+
+def test_a_nul_is_refused_however_deep_it_lies() -> None:
+    for depth in range(900, 1100, 5):
+        body = b'{"name": "a", "unknown": ' + b"[" * depth + b'"\\u0000"' + b"]" * depth + b"}"
+        with pytest.raises(InvalidParameter):
+            decode(request([]), body, Named, {})
 
 
 def test_headers_are_found_by_their_name_in_any_letters() -> None:

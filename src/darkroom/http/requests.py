@@ -84,12 +84,12 @@ def decode(request: Request, body: bytes, into: type[T], in_words: Mapping[str, 
         raise UnsupportedMediaType(f"The request body must be application/json, not {media_type}.")
     try:
         decoded = msgspec.json.decode(body, type=into)
+        if b"\\u0000" in body:
+            _refuse_nul(msgspec.json.decode(body), "")
     except msgspec.ValidationError as error:
         raise invalid(error, in_words) from None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         raise InvalidParameter("", "The request body is not JSON.") from None
-    if b"\\u0000" in body:
-        _refuse_nul(msgspec.json.decode(body), "")
     return decoded
 
 
