@@ -10,7 +10,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
 from darkroom.errors import InvalidParameter, TooLarge
-from darkroom.http.requests import BODY_LIMIT, QuickHeaders, QuickRequest, decode, whole_body
+from darkroom.http.requests import BODY_LIMIT, QuickHeaders, QuickRequest, decode, once_of, whole_body
 
 Pairs = Sequence[tuple[bytes, bytes]]
 
@@ -73,6 +73,17 @@ def test_a_nul_is_refused_however_deep_it_lies() -> None:
         body = b'{"name": "a", "unknown": ' + b"[" * depth + b'"\\u0000"' + b"]" * depth + b"}"
         with pytest.raises(InvalidParameter):
             decode(request([]), body, Named, {})
+
+
+@pytest.mark.parametrize("media_type", [b"", b" ; charset=utf-8", b"*/*", b"text/json", b"Text/JSON; charset=utf-8"])
+def test_a_body_of_no_type_or_of_one_that_may_be_json_is_read(media_type: bytes) -> None:
+    assert decode(request([(b"content-type", media_type)]), b'{"name": "a"}', Named, {}) == Named("a")
+
+
+@pytest.mark.parametrize("name", ["Idempotency-Key", "Service-Transaction-Id"])
+def test_a_key_that_is_too_long_is_refused_under_the_name_that_it_came_by(name: str) -> None:
+    with pytest.raises(InvalidParameter, match=f"^{name}: "):
+        once_of(request([(name.lower().encode(), b"x" * 256)]), b"", "service-transaction-id")
 
 
 def test_headers_are_found_by_their_name_in_any_letters() -> None:

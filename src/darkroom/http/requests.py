@@ -23,6 +23,8 @@ BODY_LIMIT = 12 * 1024 * 1024
 ID_LIMIT = 128
 KEY_LIMIT = 255
 WAIT_LIMIT = 60
+#: Types of bodies that are read as JSON, and none (contract section 11, decision 29); others end in `+json`.
+_MAY_BE_JSON = frozenset({"", "application/json", "text/json", "*/*"})
 _SECONDS = re.compile(r"\d{1,9}", re.ASCII)
 
 
@@ -79,8 +81,8 @@ async def whole_body(request: Request) -> bytes:
 
 def decode(request: Request, body: bytes, into: type[T], in_words: Mapping[str, str]) -> T:
     """Return a JSON body as a struct. Raises UnsupportedMediaType or InvalidParameter."""
-    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type not in _MAY_BE_JSON and not media_type.endswith("+json"):
         raise UnsupportedMediaType(f"The request body must be application/json, not {media_type}.")
     try:
         decoded = msgspec.json.decode(body, type=into)
@@ -107,11 +109,12 @@ def _refuse_nul(value: Any, field: str) -> None:
 
 def once_of(request: Request, body: bytes, *more: str) -> Once | None:
     """Return the name that the caller gave the request in `Idempotency-Key`, or in one of more headers, if any."""
-    key = next((value for name in ("idempotency-key", *more) if (value := request.headers.get(name))), None)
-    if key is None:
+    name = next((name for name in ("idempotency-key", *more) if request.headers.get(name)), None)
+    if name is None:
         return None
+    key = request.headers[name]
     if len(key) > KEY_LIMIT:
-        raise InvalidParameter("Idempotency-Key", f"must not be longer than {KEY_LIMIT} characters")
+        raise InvalidParameter(name.title(), f"must not be longer than {KEY_LIMIT} characters")
     digest = sha256(f"{request.method} {request.url.path}\n".encode() + body).hexdigest()
     return Once(key=key, fingerprint=digest)
 
