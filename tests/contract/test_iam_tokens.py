@@ -80,10 +80,19 @@ def test_a_disabled_project_is_no_scope_and_its_tokens_are_good_no_more(service:
     assert with_token(service, token, path).status_code == 200
 
 
+def test_null_names_nothing(service: Service, person: Person) -> None:
+    account = {"id": person.account, "name": None}
+    user = {"id": person.id, "name": None, "password": PASSWORD, "domain": account}
+    identity = {"methods": ["password"], "password": {"user": user}, "token": None}
+    for scope in ({"project": {"id": service.project_id, "name": None, "domain": None}}, {"domain": account}):
+        must(service.http("POST", TOKENS, json={"auth": {"identity": identity, "scope": scope}}), 201)
+
+
 SCOPES: list[tuple[Any, str]] = [
     ({}, "auth.scope"),
     ({"project": {}}, "auth.scope.project"),
     ({"domain": {}}, "auth.scope.domain"),
+    ({"domain": {"id": None, "name": None}}, "auth.scope.domain"),
     ({"project": {"id": "a"}, "domain": {"id": "b"}}, "auth.scope"),
     ({"project": 1}, "auth.scope.project"),
     ({"domain": {"id": "x" * 256}}, "auth.scope.domain.id"),

@@ -98,13 +98,23 @@ def _who(user: wire.UserRef) -> Who:
     domain = user.domain or wire.DomainRef()
     if not user.id and not (user.name and (domain.id or domain.name)):
         raise InvalidParameter("auth.identity.password.user", "needs an id, or a name with its domain")
-    return Who(user_id=user.id, user_name=user.name, account_id=domain.id, account_name=domain.name)
+    return Who(
+        user_id=user.id or "",
+        user_name=user.name or "",
+        account_id=domain.id or "",
+        account_name=domain.name or "",
+    )
 
 
 def _scope(scope: wire.ScopeRef) -> Scope:
     project = scope.project or wire.ProjectRef()
     domain = scope.domain or project.domain or wire.DomainRef()
-    return Scope(project_id=project.id, project_name=project.name, account_id=domain.id, account_name=domain.name)
+    return Scope(
+        project_id=project.id or "",
+        project_name=project.name or "",
+        account_id=domain.id or "",
+        account_name=domain.name or "",
+    )
 
 
 def _subject(request: Request) -> str:

@@ -28,7 +28,7 @@ def routes(operations: Operations, webhooks: Webhooks) -> list[BaseRoute]:
             project_of(request),
             url=wanted.url,
             kinds=wanted.kinds or DEFAULT_KINDS,
-            description=wanted.description,
+            description=wanted.description or "",
         )
         return JSON(wire.webhook(made, secret), 201)
 

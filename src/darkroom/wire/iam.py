@@ -32,14 +32,14 @@ IN_WORDS: Final = {
 
 
 class DomainRef(msgspec.Struct):
-    id: Lookup = ""
-    name: Lookup = ""
+    id: Lookup | None = None
+    name: Lookup | None = None
 
 
 class UserRef(msgspec.Struct):
     password: Secret
-    id: Lookup = ""
-    name: Lookup = ""
+    id: Lookup | None = None
+    name: Lookup | None = None
     domain: DomainRef | None = None
 
 
@@ -58,8 +58,8 @@ class Identity(msgspec.Struct):
 
 
 class ProjectRef(msgspec.Struct):
-    id: Lookup = ""
-    name: Lookup = ""
+    id: Lookup | None = None
+    name: Lookup | None = None
     domain: DomainRef | None = None
 
 

@@ -30,20 +30,20 @@ class AddWebhook(msgspec.Struct, kw_only=True):
 
     url: _Url
     kinds: _Kinds | None = None
-    description: _Description = ""
+    description: _Description | None = None
 
 
 class ChangeWebhook(msgspec.Struct, kw_only=True):
-    """What is to be different; what is left out stays."""
+    """What is to be different; what is absent or null stays as it is."""
 
-    url: _Url | UnsetType = UNSET
-    kinds: _Kinds | UnsetType = UNSET
-    description: _Description | UnsetType = UNSET
-    enabled: bool | UnsetType = UNSET
+    url: _Url | None = None
+    kinds: _Kinds | None = None
+    description: _Description | None = None
+    enabled: bool | None = None
 
     def changes(self) -> dict[str, Any]:
         given: dict[str, Any] = msgspec.structs.asdict(self)
-        return {name: value for name, value in given.items() if value is not UNSET}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 class Webhook(msgspec.Struct, kw_only=True):
