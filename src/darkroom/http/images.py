@@ -2,6 +2,7 @@
 
 import uuid
 from enum import StrEnum
+from typing import Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
@@ -17,6 +18,8 @@ from darkroom.services.images import Images
 from darkroom.wire import images as wire
 from darkroom.wire.servers import IN_WORDS
 
+E = TypeVar("E", bound=StrEnum)
+
 IMAGES = "/v2/images"
 
 
@@ -30,8 +33,17 @@ IMS_LIMIT = Number("limit", default=500, least=1, most=1000, meaning="How many i
 MARKER = Text("marker", ID_LIMIT, meaning="The id of the image that the page begins after.")
 ID = Text("id", ID_LIMIT, meaning="The id.")
 NAME = Text("name", ID_LIMIT, meaning="The whole name.")
-IMAGE_TYPE = Choice("__imagetype", ImageType)
-STATUS = Choice("status", ImageStatus)
+IMAGE_TYPE = Choice("__imagetype", wire.ImageType)
+STATUS = Choice("status", wire.ImageStatus)
+#: Filters by what an answer says of an image.
+SAID: tuple[Choice[Any] | Text, ...] = (
+    IMAGE_TYPE,
+    STATUS,
+    Text("visibility", ID_LIMIT, meaning="`private` or `public`."),
+    Text("__os_type", ID_LIMIT, meaning="`Linux`, as all are said to be."),
+    Text("__isregistered", ID_LIMIT, meaning="`true`, as all are said to be."),
+    Text("tag", ID_LIMIT, meaning="A tag; no image has one."),
+)
 SORT_KEY = Choice("sort_key", ImageOrder)
 SORT_DIR = Choice("sort_dir", Direction, meaning="`desc`, if it is not given.")
 
@@ -55,18 +67,27 @@ def routes(operations: Operations, images: Images) -> list[BaseRoute]:
 
     async def find_images(caller: Caller, request: Request) -> Response:
         """ListImages: images that match all filters."""
-        found = await images.page(
-            caller,
-            marker=MARKER.read(request),
-            limit=IMS_LIMIT.read(request),
-            image_id=ID.read(request),
-            name=NAME.read(request),
-            image_type=IMAGE_TYPE.read(request),
-            status=STATUS.read(request),
-            order=SORT_KEY.read(request) or ImageOrder.CREATED_AT,
-            descending=SORT_DIR.read(request) is not Direction.ASC,
-        )
-        return JSON(wire.CloudImages([wire.image(image) for image in found]))
+        limit, marker = IMS_LIMIT.read(request), MARKER.read(request)
+        wanted = {each.name: value for each in SAID if (value := each.read(request))}
+        at_once = max(limit, LIMIT.default)  # the database knows some of the filters, but not all
+        found: list[wire.CloudImage] = []
+        more = True
+        while more and len(found) < limit:
+            page = await images.page(
+                caller,
+                marker=marker,
+                limit=at_once,
+                image_id=ID.read(request),
+                name=NAME.read(request),
+                image_type=_ours(ImageType, IMAGE_TYPE.read(request)),
+                status=_ours(ImageStatus, STATUS.read(request)),
+                order=SORT_KEY.read(request) or ImageOrder.CREATED_AT,
+                descending=SORT_DIR.read(request) is not Direction.ASC,
+            )
+            found += [answer for answer in map(wire.image, page) if wire.says(answer, wanted)]
+            more = len(page) == at_once
+            marker = page[-1].id if page else ""
+        return JSON(wire.CloudImages(found[:limit]))
 
     async def show_image(caller: Caller, request: Request) -> Response:
         """One image."""
@@ -93,7 +114,7 @@ def routes(operations: Operations, images: Images) -> list[BaseRoute]:
         )
 
     one, file = f"{IMAGES}/{{image_id}}", f"{IMAGES}/{{image_id}}/file"
-    filters = (ID, NAME, IMAGE_TYPE, STATUS, IMS_LIMIT, MARKER, SORT_KEY, SORT_DIR)
+    filters = (ID, NAME, *SAID, IMS_LIMIT, MARKER, SORT_KEY, SORT_DIR)
     return [
         operations.read("GET", "/v2/cloudimages", find_images, parameters=filters, answer=wire.CloudImages),
         operations.write("POST", IMAGES, add_image, body=wire.AddImage, answer=wire.CloudImage, status=201),
@@ -103,6 +124,11 @@ def routes(operations: Operations, images: Images) -> list[BaseRoute]:
         operations.stream("PUT", file, upload_image, status=204),
         operations.read("GET", file, download_image, answer=bytes),
     ]
+
+
+def _ours(among: type[E], value: str | None) -> E | None:
+    """Return a value that an image of ours can have, None for others."""
+    return next((each for each in among if each == value), None)
 
 
 def _is_uuid(text: str) -> bool:

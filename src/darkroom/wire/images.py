@@ -1,6 +1,8 @@
 """Images on the wire: fields of the image service (contract section 8), with Glance's names for what it leaves open."""
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType, field
@@ -10,6 +12,27 @@ from darkroom.wire.servers import ImageDescription, ImageName
 from darkroom.wire.times import spell_seconds
 
 GIB = 1 << 30
+
+
+class ImageType(StrEnum):
+    """What may be looked for: the image service's types and ours."""
+
+    GOLD = "gold"
+    PRIVATE = "private"
+    SHARED = "shared"
+    MARKET = "market"
+    PUBLIC = "public"
+    OTHER = "other"
+
+
+class ImageStatus(StrEnum):
+    """What may be looked for: no image is `deleted` or `killed`."""
+
+    QUEUED = "queued"
+    SAVING = "saving"
+    DELETED = "deleted"
+    KILLED = "killed"
+    ACTIVE = "active"
 
 
 class AddImage(msgspec.Struct, kw_only=True):
@@ -55,6 +78,12 @@ class CloudImages(msgspec.Struct):
 
     images: list[CloudImage]
     next: str | UnsetType = UNSET
+
+
+def says(answer: CloudImage, wanted: Mapping[str, str]) -> bool:
+    """Tell whether an answer says of an image what is wanted, by the names on the wire; of a `tag` none does."""
+    said: dict[str, Any] = msgspec.to_builtins(answer)
+    return wanted.items() <= said.items()
 
 
 def image(found: domain.Image) -> CloudImage:
