@@ -15,6 +15,8 @@ def test_who_asks_too_often_is_told_so_and_nothing_is_done(new_service: Callable
     assert error["error_code"] == "APIGW.0308"
     assert error["request_id"] == refused.headers["X-Request-Id"]
     assert error["error_msg"].endswith("policy user over ratelimit,limit:5,time:1 minute")
+    native = service.ask("GET", "/v3.0/OS-CREDENTIAL/credentials")
+    assert (native.status_code, native.json()["error_code"]) == (429, "IAM.0012")
     first, second = (service.ask("POST", "/v2/images", {"name": name}) for name in ("one", "two"))
     assert (first.status_code, second.status_code) == (201, 429)
     assert service.rows("SELECT name FROM images") == [("one",)]

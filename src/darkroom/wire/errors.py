@@ -19,7 +19,7 @@ from darkroom.errors import (
 #: Longest `error_msg` by the contract, but for the gateway's, which echoes a canonical request.
 MESSAGE_LIMIT = 255
 #: Codes of the identity service's own paths, by status (section 9.3).
-_NATIVE_CODES = {401: "IAM.0001", 403: "IAM.0002", 404: "IAM.0004", 409: "IAM.0005"}
+_NATIVE_CODES = {401: "IAM.0001", 403: "IAM.0002", 404: "IAM.0004", 409: "IAM.0005", 429: "IAM.0012"}
 _INDEX = re.compile(r"\[\d+\]")
 _AT = re.compile(r"^(?P<problem>.*?)(?: - at `(?:key in )?\$(?P<path>.*)`)?$", re.DOTALL)
 
