@@ -277,8 +277,9 @@ def test_a_create_request_within_the_rules_is_accepted(service: Service, image: 
     assert server["authorize_accounts"] == [given]
 
 
-def test_a_single_session_server_takes_no_paid_sessions_and_needs_none(service: Service, image: str) -> None:
-    service.accept("POST", "image-servers", service.order(image, is_vdi=True))
+@pytest.mark.parametrize("policy", [None, {}, {"max_session": 0, "cpu_threshold": 0, "mem_threshold": None}])
+def test_a_single_session_server_needs_nothing_about_several(service: Service, image: str, policy: Any) -> None:
+    service.accept("POST", "image-servers", service.order(image, is_vdi=True, route_policy=policy))
 
 
 @pytest.mark.parametrize("missing", ["spce_code", "product_id"])
@@ -296,9 +297,12 @@ def test_an_image_of_the_marketplace_needs_its_codes(service: Service, gold: str
         ({"extra_session_type": "GPU", "extra_session_size": 2}, "extra_session_type"),
         ({"extra_session_type": "GPU"}, "extra_session_type"),
         ({"extra_session_size": 2}, "extra_session_size"),
+        ({"route_policy": {"max_session": 0, "cpu_threshold": 80}}, "route_policy"),
     ],
 )
-def test_paid_sessions_are_for_several_sessions(service: Service, image: str, more: dict[str, Any], field: str) -> None:
+def test_paid_sessions_and_their_routes_are_for_several_sessions(
+    service: Service, image: str, more: dict[str, Any], field: str
+) -> None:
     with nothing_changes(service):
         answer = service.ask("POST", "image-servers", service.order(image, is_vdi=True, **more))
     assert_field_refused(answer, field)

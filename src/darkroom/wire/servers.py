@@ -54,6 +54,7 @@ _KEPT: Final = (
     "root_volume",
     "tags",
 )
+_OF_SEVERAL_SESSIONS: Final = ("extra_session_type", "extra_session_size", "route_policy")
 
 
 class VolumeType(StrEnum):
@@ -152,11 +153,16 @@ class CreateImageServer(msgspec.Struct, kw_only=True):
             raise InvalidParameter(f"image_ref.{missing}", "an image of type gold needs it")
         if account.account_type != "USER":
             raise InvalidParameter("authorize_accounts[0].account_type", "only USER may sign in to an image server")
-        if self.is_vdi and (self.extra_session_type or self.extra_session_size):
-            field = "extra_session_type" if self.extra_session_type else "extra_session_size"
-            raise InvalidParameter(field, "only an image server with is_vdi false takes it")
+        if self.is_vdi:
+            self._check_single_session()
         unique("attach_apps", self.attach_apps or [])
         unique("tags", [tag.key for tag in self.tags or []])
+
+    def _check_single_session(self) -> None:
+        present = _present(self)
+        for field in _OF_SEVERAL_SESSIONS:
+            if present.get(field):
+                raise InvalidParameter(field, "only an image server with is_vdi false takes it")
 
 
 class RecreateServerImage(msgspec.Struct, kw_only=True):
