@@ -8,6 +8,7 @@ import pytest
 from service_process import Service
 
 HEALTH = b"GET /health HTTP/1.1\r\nHost: h\r\n\r\n"
+SIGN_IN = b"POST /v3/auth/tokens HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{"
 LAST = b"GET /health HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
 
 
@@ -50,11 +51,12 @@ def test_an_answer_comes_whole_in_one_piece(line: socket.socket) -> None:
     assert body
 
 
-def test_clients_that_go_away_disturb_nobody(service: Service) -> None:
+@pytest.mark.parametrize("sent", [HEALTH * 3, SIGN_IN], ids=["before an answer", "inside a body"])
+def test_clients_that_go_away_disturb_nobody(service: Service, sent: bytes) -> None:
     for _ in range(50):
         line = connected(service)
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # closed by a reset
-        line.sendall(HEALTH * 3)
+        line.sendall(sent)
         line.close()
     assert service.http("GET", "/health").status_code == 200
     assert service.logged_errors() == []

@@ -5,6 +5,7 @@ from random import getrandbits
 
 import structlog
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Match, Route
 from starlette.types import Message, Receive, Scope, Send
@@ -61,7 +62,10 @@ class Application:
         path: str = scope["path"]
         if isinstance(error, HTTPException):  # of the framework, which serves the files
             error = MethodNotAllowed() if error.status_code == 405 else UnknownPath()
-        if not isinstance(error, DarkroomError):
+        if isinstance(error, ClientDisconnect):
+            log.debug("a client has gone before it was answered", path=path)
+            error = Fault()  # nobody hears of it
+        elif not isinstance(error, DarkroomError):
             log.error("request failed unexpectedly", path=path, exc_info=error)
             error = Fault()
         elif isinstance(error, Fault):
