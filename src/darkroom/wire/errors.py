@@ -38,8 +38,13 @@ def envelope_for(path: str, error: DarkroomError, request_id: str) -> dict[str, 
 def envelope(error: DarkroomError, request_id: str) -> dict[str, Any]:
     """Return the body of a service's or, for codes `APIGW.`, of the gateway's error."""
     if error.code.startswith("APIGW."):
-        return {"error_msg": error.message, "error_code": error.code, "request_id": request_id}
+        return gateway_envelope(error.code, error.message, request_id)
     return {"error_code": error.code, "error_msg": _short(error.message)}
+
+
+def gateway_envelope(code: str, message: str, request_id: str) -> dict[str, Any]:
+    """Return the body of an error of the gateway."""
+    return {"error_msg": message, "error_code": code, "request_id": request_id}
 
 
 def image_envelope(error: DarkroomError) -> dict[str, Any]:
