@@ -34,9 +34,8 @@ class MachineSpec(msgspec.Struct, frozen=True, kw_only=True):
 class MachineState(StrEnum):
     RUNNING = "running"
     STOPPED = "stopped"  #: its disk is there, and it can be started again from it
-    DAMAGED = (
-        "damaged"  #: remains that can only be deleted: a disk without a readable record, a process without a folder
-    )
+    #: Remains that can only be deleted: a disk without a record that can be read, a process without a folder.
+    DAMAGED = "damaged"
 
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
