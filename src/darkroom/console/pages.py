@@ -6,7 +6,7 @@ from urllib.parse import quote, urlsplit
 
 import structlog
 from starlette.datastructures import MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
@@ -163,6 +163,8 @@ class Pages:
             return Guest(request, self._views).to_sign_in()
         except Refused as error:
             return (await self._whoever(request)).error(error)
+        except ClientDisconnect:
+            raise  # nobody is there to see a page
         except Exception as error:
             log.exception("page failed", path=request.url.path)
             return (await self._whoever(request)).error(error if isinstance(error, Fault) else Fault())
