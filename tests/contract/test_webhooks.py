@@ -331,7 +331,7 @@ def test_changes_are_taken_and_told(service: Service, receiver: Receiver) -> Non
         ({"url": "http://user:secret@x/"}, "url"), ({"url": "http://x/#part"}, "url"), ({"url": "http://a b/"}, "url"),
         ({"url": "http://x/" + "y" * 2050}, "url"), ({"url": "http://x/", "kinds": []}, "kinds"),
         ({"url": "http://x/", "kinds": ["job"]}, "kinds[0]"), ({"url": "http://x/", "kinds": ["*.ended"]}, "kinds[0]"),
-        ({"url": "http://x/", "kinds": ["job.*", 5]}, "kinds[1]"), ({"url": "http://x/", "description": None}, "desc"),
+        ({"url": "http://x/", "kinds": ["job.*", 5]}, "kinds[1]"), ({"url": "http://x/", "description": 5}, "desc"),
         ({"url": "http://x/", "description": "x" * 256}, "description"),
     ],
 )  # fmt: skip
