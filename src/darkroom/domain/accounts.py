@@ -1,5 +1,7 @@
 """Identity: accounts own projects, users belong to accounts, and a caller is a user at work in one project."""
 
+from collections.abc import Awaitable, Callable
+
 import msgspec
 
 from darkroom.domain.ids import AccountId, ProjectId, UserId
@@ -115,3 +117,7 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     def sees(self, account_id: AccountId) -> bool:
         """Tell whether that account exists as far as this caller is concerned."""
         return self.is_main_admin or account_id == self.account_id
+
+
+#: Returns a caller as of now. Raises Unauthenticated or Forbidden.
+Again = Callable[[], Awaitable[Caller]]

@@ -16,7 +16,7 @@ from starlette.routing import Match, Route, WebSocketRoute
 from starlette.types import Scope
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from darkroom.domain.accounts import Caller
+from darkroom.domain.accounts import Again, Caller
 from darkroom.errors import DarkroomError, Fault
 from darkroom.http.auth import Authenticator
 from darkroom.http.parameters import Parameter
@@ -26,8 +26,6 @@ from darkroom.http.throttle import Throttle
 Handler = Callable[[Caller, Request], Awaitable[Response]]
 BodyHandler = Callable[[Caller, Request, bytes], Awaitable[Response]]
 Endpoint = Callable[[Request], Awaitable[Response]]
-#: Returns the caller as of now. Raises Unauthenticated or Forbidden.
-Again = Callable[[], Awaitable[Caller]]
 SocketHandler = Callable[[Caller, WebSocket, Again], Awaitable[None]]
 
 log = structlog.get_logger(__name__)

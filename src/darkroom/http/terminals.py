@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from darkroom.domain.accounts import Caller
+from darkroom.domain.accounts import Again, Caller
 from darkroom.drivers.base import Channel
 from darkroom.errors import Fault, InvalidParameter, Refused
-from darkroom.http.operations import Again, Operations
+from darkroom.http.operations import Operations
 from darkroom.http.requests import path_id, project_of
 from darkroom.http.servers import SERVERS
 from darkroom.services.terminals import Terminals

@@ -7,10 +7,10 @@ Whether a watcher still may is asked every second, in memory.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from typing import Final
 
-from darkroom.domain.accounts import Caller
+from darkroom.domain.accounts import Again, Caller
 from darkroom.domain.events import Event
 from darkroom.domain.ids import ProjectId
 from darkroom.domain.jobs import Job
@@ -22,9 +22,6 @@ INTERVAL: Final = 0.2
 BATCH: Final = 200
 #: Seconds between two looks whether who watches still may.
 CHECK: Final = 1.0
-
-#: Returns who watches as of now. Raises Unauthenticated or Forbidden.
-Again = Callable[[], Awaitable[Caller]]
 
 
 class Watching:
