@@ -2,6 +2,7 @@
 
 import uuid
 from enum import StrEnum
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import Request
@@ -68,22 +69,22 @@ def routes(operations: Operations, images: Images) -> list[BaseRoute]:
     async def find_images(caller: Caller, request: Request) -> Response:
         """ListImages: images that match all filters."""
         limit, marker = IMS_LIMIT.read(request), MARKER.read(request)
+        look = partial(
+            images.page,
+            caller,
+            image_id=ID.read(request),
+            name=NAME.read(request),
+            image_type=_ours(ImageType, IMAGE_TYPE.read(request)),
+            status=_ours(ImageStatus, STATUS.read(request)),
+            order=SORT_KEY.read(request) or ImageOrder.CREATED_AT,
+            descending=SORT_DIR.read(request) is not Direction.ASC,
+        )
         wanted = {each.name: value for each in SAID if (value := each.read(request))}
         at_once = max(limit, LIMIT.default)  # the database knows some of the filters, but not all
         found: list[wire.CloudImage] = []
         more = True
         while more and len(found) < limit:
-            page = await images.page(
-                caller,
-                marker=marker,
-                limit=at_once,
-                image_id=ID.read(request),
-                name=NAME.read(request),
-                image_type=_ours(ImageType, IMAGE_TYPE.read(request)),
-                status=_ours(ImageStatus, STATUS.read(request)),
-                order=SORT_KEY.read(request) or ImageOrder.CREATED_AT,
-                descending=SORT_DIR.read(request) is not Direction.ASC,
-            )
+            page = await look(marker=marker, limit=at_once)
             found += [answer for answer in map(wire.image, page) if wire.says(answer, wanted)]
             more = len(page) == at_once
             marker = page[-1].id if page else ""

@@ -41,10 +41,10 @@ class Retries:
 
         def accept(tx: Transaction) -> None:
             for server in servers:
-                was_made = not tx.servers.is_unmade(server.id)
+                was_made = old.job_type is JobType.CREATE_SERVER and not tx.servers.is_unmade(server.id)
                 if not tx.servers.move(server.id, after, now, job=job, of={server.status} & before, unattended=True):
                     raise JobNotRetryable(f"The image server {server.id} is {server.status}, or has just changed.")
-                if was_made and old.job_type is JobType.CREATE_SERVER:  # should it fail again, its machine would go
+                if was_made:  # should it fail again, its machine would go
                     raise JobNotRetryable(f"The image server {server.id} has been made since, and may hold work.")
                 if tx.jobs.is_undone_for(server.id) or tx.kept.is_being_reaped(server.id):
                     raise JobNotRetryable(f"What a job left behind of the image server {server.id} is being undone.")

@@ -40,14 +40,13 @@ _UNFINISHED = (
     f" WHERE sub_jobs.status = '{SubJobStatus.ROLLBACK}'"
 )
 # A job and its sub-jobs by one statement: of all reads the most frequent. It may have no sub-jobs left.
-_GET = (
-    f"SELECT {_of('jobs', _JOB)}, {_of('sub_jobs', _SUB_JOB)} FROM jobs LEFT JOIN sub_jobs"
-    " ON sub_jobs.job_id = jobs.id AND sub_jobs.project_id = jobs.project_id"
-    " WHERE jobs.id = :id AND jobs.project_id = :project ORDER BY sub_jobs.id"
-)
-_FIND = (
+_WHOLE = (
     f"SELECT {_of('jobs', _JOB)}, {_of('sub_jobs', _SUB_JOB)} FROM jobs LEFT JOIN sub_jobs ON sub_jobs.job_id = jobs.id"
-    " WHERE jobs.id = :id ORDER BY sub_jobs.id"
+)
+_FIND = f"{_WHOLE} WHERE jobs.id = :id ORDER BY sub_jobs.id"
+_GET = (
+    f"{_WHOLE} AND sub_jobs.project_id = jobs.project_id"
+    " WHERE jobs.id = :id AND jobs.project_id = :project ORDER BY sub_jobs.id"
 )
 
 

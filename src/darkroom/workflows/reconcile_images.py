@@ -27,7 +27,7 @@ class ImageFiles:
 
     async def reconcile(self) -> list[Problem]:
         """Remove files that are nobody's, and let dead uploads be made anew; return which images have no file."""
-        stored = await self._image_store.stored()
+        stored = set(await self._image_store.stored())
         # In this order: a build that ends meanwhile is still busy, or has its record already.
         busy = await self._store.jobs.busy()
         images = await self._store.images.all()
@@ -37,12 +37,12 @@ class ImageFiles:
         keep = {image.id for image in images if image.status is not ImageStatus.QUEUED}
         for image_id in await self._image_store.sweep(keep | {ImageId(each) for each in busy}, older_than=STALE):
             log.warning("what was half written of an image is removed", image_id=image_id)
-        nobodys = set(stored) - {image.id for image in images} - busy
+        nobodys = stored - {image.id for image in images} - busy
         problems: list[Problem] = []
         for image_id in nobodys:
             problems += await tolerating(self._remove(image_id), ProjectId(""), image_id)
         for image in images:
-            if image.status is ImageStatus.ACTIVE and image.id not in set(stored):
+            if image.status is ImageStatus.ACTIVE and image.id not in stored:
                 problems += await tolerating(self._miss(image), image.project_id, image.id)
         return problems
 
